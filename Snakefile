@@ -1,0 +1,30 @@
+# Think before you prune: from problems to a pruned reasoning model's scores.
+#
+#   problems -> responses -> grades -> calibration -> checkpoint
+#            -> responses -> grades -> scores -> report
+#
+# Run:   snakemake --cores all                        the embedded model, in minutes
+#        snakemake --cores all --resources gpu=8 --configfile mine.yaml
+# Plan:  snakemake -n
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: workflow.source_path("config/config.yaml")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/problems.smk"
+include: "workflow/rules/pool.smk"
+include: "workflow/rules/calibration.smk"
+include: "workflow/rules/pruning.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/abacus.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        REPORT,

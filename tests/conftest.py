@@ -1,0 +1,56 @@
+"""Tables that several test files build, and the folders they share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from ssgr import tables
+
+ROOT = Path(__file__).parents[1]
+ABACUS = ROOT / "resources" / "abacus"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def abacus() -> Path:
+    """The embedded model's folder."""
+    return ABACUS
+
+
+def graded_pool(problems: dict[str, Sequence[tuple[int, bool]]], **columns: Any) -> pl.DataFrame:
+    """Grades with ``prompt_tokens`` of ``{problem_id: [(tokens, correct), …]}``; all good quality.
+
+    A keyword sets a column everywhere.
+    """
+    rows = [
+        {
+            "problem_id": problem_id,
+            "sample": sample,
+            "tokens": tokens,
+            "extracted": "1",
+            "verdict": "correct" if correct else "wrong",
+            "correct": correct,
+            "method": "exact",
+            "milliseconds": 0.0,
+            "finished": True,
+            "has_thinking": True,
+            "has_answer": True,
+            "thinking_tokens": 1,
+            "rep_20": 0.0,
+            "loop_share": 0.0,
+            "prompt_tokens": 10,
+            **columns,
+        }
+        for problem_id, responses in problems.items()
+        for sample, (tokens, correct) in enumerate(responses)
+    ]
+    table = pl.DataFrame(rows)
+    tables.Grades.validate(table.select(tables.Grades.column_names()), cast=True)
+    return table

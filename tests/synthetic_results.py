@@ -1,0 +1,152 @@
+"""A results tree with made-up but realistic numbers, for tests of the report."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ssgr import tables
+from ssgr.config import REFERENCE_LENGTHS, Config
+from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points, shards
+from ssgr.scores import score
+
+BASE: dict[str, Any] = {
+    "title": "Pruning abacus",
+    "pool": {"problems": 96, "shard_size": 40},
+    "run": {"models": ["abacus"], "pruners": ["sparsegpt", "wanda"], "sparsities": [50]},
+    "models": {"abacus": {"path": "resources/abacus"}},
+    "sources": {
+        "stories": {"data": {"loader": "abacus", "kind": "stories", "count": 400}},
+        "prose": {"data": {"loader": "abacus", "kind": "prose", "count": 100}},
+    },
+    "benchmarks": {
+        kind: {"data": {"loader": "abacus", "kind": kind, "count": 60}, "role": role}
+        for kind, role in [
+            ("easy", "GSM8K"),
+            ("medium", "MATH500"),
+            ("hard", "AIME"),
+            ("choice", "GPQA"),
+        ]
+    },
+    "calibrations": {
+        "C4": {"source": "prose", "length": "text"},
+        "MathR": {"source": "stories", "length": "solution"},
+        "SGR": {"source": "stories", "tau": 1.0, "length": "first"},
+        "SSGR": {"source": "stories", "tau": 0.75, "length": "median"},
+    },
+    "sampling": {"n": 16, "max_tokens": 512},
+    "evaluation": {"n": 4, "max_tokens": 512},
+    "budget": {"sequences": 48, "tokens": 512},
+}
+EASE = {"easy": 3.0, "medium": 1.0, "hard": -0.8, "choice": 0.2}
+LOSS = {"C4": 1.9, "MathR": 1.2, "SGR": 0.7, "SSGR": 0.45}
+
+
+def make_config(**changes: Any) -> Config:
+    """Return the base config with whole top-level entries replaced."""
+    return Config.model_validate(BASE | changes)
+
+
+def folder(root: Path, row: Mapping[str, str], keys: tuple[str, ...]) -> Path:
+    """Return the ``key=value`` folder of a point."""
+    return root.joinpath(*(f"{key}={row[key]}" for key in keys))
+
+
+def make_grades(rng: np.random.Generator, ability: float, problems: int, n: int) -> pl.DataFrame:
+    """Return graded responses of a model of some ability (log odds) on problems that differ."""
+    odds = np.repeat(ability + rng.normal(0, 1.6, problems), n)
+    correct = rng.random(problems * n) < 1 / (1 + np.exp(-odds))
+    tokens = rng.gamma(7, 16 + 6 * (1 - np.tanh(odds / 3)), problems * n).astype(int) + 12
+    tokens = tokens.clip(12, 512)
+    finished = tokens < 512
+    correct &= finished
+    return pl.DataFrame(
+        {
+            "problem_id": [f"p{index:05d}" for index in np.repeat(np.arange(problems), n)],
+            "sample": np.tile(np.arange(n), problems),
+            "tokens": tokens,
+            "extracted": np.where(finished, "42", None).tolist(),
+            "verdict": np.where(correct, "correct", np.where(finished, "wrong", "no-answer")),
+            "correct": correct,
+            "method": ["exact"] * problems * n,
+            "milliseconds": rng.random(problems * n),
+            "finished": finished,
+            "has_thinking": [True] * problems * n,
+            "has_answer": finished,
+            "thinking_tokens": tokens - 8,
+            "rep_20": rng.random(problems * n) * 0.1,
+            "loop_share": np.zeros(problems * n),
+        }
+    )
+
+
+def write_results(results: Path, pool: Path, config: Config, seed: int = 0, hold: int = 60) -> None:
+    """Write every file that the report of ``config`` reads; ``hold`` problems a benchmark."""
+    rng = np.random.default_rng(seed)
+    for row in points(config).iter_rows(named=True):
+        harder = 0.6 * (row["pruner"] != "sparsegpt") + 0.9 * (row["sparsity"] == "2-4")
+        loss = 0.0 if row["pruner"] == NONE else LOSS.get(row["label"], 2.5) + harder
+        for benchmark in config.run_benchmarks:
+            grades = make_grades(rng, EASE.get(benchmark, 0.0) - loss, hold, config.evaluation.n)
+            place = folder(results / "scores", row, CHECKPOINT_KEYS) / f"benchmark={benchmark}"
+            tables.write(score(grades), tables.Scores, place / "scores.parquet")
+        if row["pruner"] != NONE:
+            place = folder(results / "checkpoints", row, CHECKPOINT_KEYS)
+            report = _pruning(rng, loss, measured=row["source"] != NONE)
+            tables.write(report, tables.PruningReport, place / "pruning.parquet")
+        if row["source"] != NONE:
+            _write_calibration(folder(results / "calibration", row, CALIBRATION_KEYS), row, config)
+    _write_pools(pool, config, rng)
+
+
+def _pruning(rng: np.random.Generator, loss: float, measured: bool) -> pl.DataFrame:
+    matrices = ["q_proj", "o_proj", "down_proj"]
+    rows = [
+        {"block": block, "matrix": matrix, "rows": 128, "columns": 128, "sparsity": 0.5,
+         "relative_error": (0.02 + 0.01 * block) * (1 + loss) * rng.uniform(0.9, 1.1)
+         if measured else None, "seconds": 0.25}
+        for block in range(6) for matrix in matrices
+    ]  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def _write_calibration(place: Path, row: Mapping[str, str], config: Config) -> None:
+    sequences = config.budget.sequences
+    responses = row["length"] not in REFERENCE_LENGTHS
+    calibration = pl.DataFrame(
+        {
+            "sequence": range(sequences),
+            "problem_id": [f"p{index:05d}" for index in range(sequences)],
+            "sample": [0 if responses else None] * sequences,
+            "question": ["What is 6 times 7?"] * sequences,
+            "response": ["42"] * sequences,
+            "token_ids": [list(range(100 + index)) for index in range(sequences)],
+            "prompt_tokens": [20] * sequences,
+            "response_tokens": [80 + index for index in range(sequences)],
+            "correctness_ratio": [0.5 if responses else None] * sequences,
+        }
+    )
+    steps = [("source", 400, 400), ("drawn", sequences, sequences)]
+    if responses:
+        steps = [("pool", 96, 1536), (f"c <= {row['tau']}", 71, 1136), ("correct", 66, 611),
+                 ("good quality", 64, 590), (f"length rule: {row['length']}", 64, 64),
+                 ("drawn", sequences, sequences)]  # fmt: skip
+    funnel = pl.DataFrame(steps, schema=["step", "problems", "responses"], orient="row")
+    tables.write(calibration, tables.Calibration, place / "calibration.parquet")
+    tables.write(funnel, tables.Funnel, place / "funnel.parquet")
+
+
+def _write_pools(pool: Path, config: Config, rng: np.random.Generator) -> None:
+    entries = config.run_calibrations.values()
+    sources = {entry.source for entry in entries if entry.length not in REFERENCE_LENGTHS}
+    for model in config.run.models:
+        for source in sorted(sources):
+            place = pool / "grades" / f"model={model}" / f"source={source}"
+            place /= f"sampling={config.sampling.key}"
+            for shard in shards(config.pool):
+                first, last = (int(end) for end in shard.split("-"))
+                grades = make_grades(rng, 1.2, last - first, config.sampling.n)
+                named = grades.with_columns(problem_id=f"{shard}/" + pl.col("problem_id"))
+                tables.write(named, tables.Grades, place / f"{shard}.parquet")

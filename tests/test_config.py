@@ -1,0 +1,129 @@
+"""The configuration: what is refused, how it is said, and that the shipped one is right."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ssgr.config import Calibration, Sampling
+from ssgr.errors import ConfigError
+from ssgr.points import points, shards
+from ssgr.sparsity import Sparsity
+from ssgr.validation import load_config
+
+
+@pytest.fixture
+def raw(root: Path) -> dict[str, Any]:
+    """The shipped configuration, to be spoilt."""
+    shipped = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    return copy.deepcopy(shipped)  # type: ignore[no-any-return]
+
+
+def mistakes(raw: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as error:
+        load_config(raw)
+    return str(error.value)
+
+
+def test_the_shipped_configuration_is_the_papers_main_table(raw: dict[str, Any]) -> None:
+    table = points(load_config(raw))
+    assert table["label"].to_list() == ["Dense"] + ["C4", "MathR", "SGR", "SSGR"] * 2
+    assert table.filter(label="SSGR")["tau"].unique().to_list() == ["0.75"]
+    assert len(raw["benchmarks"]) >= 4
+    assert sum(entry["data"]["count"] for entry in raw["benchmarks"].values()) >= 200
+
+
+def test_every_mistake_is_listed_with_its_place_and_the_nearest_name(raw: dict[str, Any]) -> None:
+    raw["run"]["pruners"] = ["sparsgpt"]
+    raw["run"]["sparsities"] = ["5:4", 150]
+    raw["run"]["models"] = ["abacsu"]
+    raw["sampling"]["temprature"] = 0.6
+    raw["calibrations"]["SGR"]["tau"] = 1.5
+    raw["calibrations"]["C4"]["source"] = "pros"
+    raw["calibrations"]["MathR"]["length"] = "solutions"
+    raw["benchmarks"]["mine"] = {"data": {"loader": "file", "path": "x", "question": "q"}}
+    raw["modles"] = {}
+    message = mistakes(raw)
+    for said in (
+        "the configuration has 11 mistakes",
+        "run.pruners: unknown pruner 'sparsgpt' (did you mean 'sparsegpt'?)",
+        "run.sparsities.0: sparsity '5:4': N:M needs 0 < N < M",
+        "run.sparsities.1: sparsity '150': expected a percentage below 100",
+        "run.models: unknown model 'abacsu' (did you mean 'abacus'?)",
+        "sampling.temprature: unknown key (did you mean 'temperature'?)",
+        "calibrations.SGR.tau: tau 1.5: expected 0..1",
+        "calibrations.C4.source: unknown source 'pros' (did you mean 'prose'?)",
+        "calibrations.MathR.length: unknown length rule 'solutions' (did you mean 'solution'?)",
+        "benchmarks.mine.data: has no `answer` column",
+        "modles: unknown key (did you mean 'models'?)",
+    ):
+        assert said in message
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"source": "prose", "length": "median", "tau": 0.5}, "holds plain text"),
+        ({"source": "stories", "length": "text"}, "holds problems"),
+        ({"source": "stories", "length": "median"}, "needs a tau"),
+        ({"source": "stories", "length": "solution", "tau": 0.5}, "tau has no meaning"),
+        ({"source": "stories", "length": "median", "tau": "0.9..0.1"}, "from low to high"),
+        ({"source": "stories", "length": "median", "tau": True}, "tau"),
+        ({"length": "median", "tau": 0.5}, "calibrations.mine.source: is missing"),
+        ("SSGR", "calibrations.mine"),
+    ],
+)
+def test_calibrations_that_make_no_sense(raw: dict[str, Any], entry: object, said: str) -> None:
+    raw["calibrations"]["mine"] = entry
+    assert said in mistakes(raw)
+
+
+def test_yaml_reads_a_bare_two_to_four_as_a_number_and_is_told_so(raw: dict[str, Any]) -> None:
+    raw["run"]["sparsities"] = yaml.safe_load("[2:4]")
+    assert "write 2-4 or '2:4'" in mistakes(raw)
+
+
+@pytest.mark.parametrize("shape", [None, [], 3, "x", {"run": None}, {"run": {"models": 3}}])
+def test_any_shape_is_answered_by_a_message(shape: Any) -> None:
+    raw = shape if isinstance(shape, dict) else {"models": shape, "calibrations": shape}
+    assert "is missing" in mistakes(raw)
+
+
+def test_keys_spell_what_they_stand_for() -> None:
+    sampling = Sampling(n=16, temperature=0.6, top_p=0.95, max_tokens=32768, seed=0)
+    assert sampling.key == "n16-t0.60-p0.95-l32768-s0"
+    with pytest.raises(ValueError, match="two decimals"):
+        Sampling(n=1, temperature=0.655, top_p=1, max_tokens=1, seed=0)
+    for tau, key in ((0.75, "0.75"), (1, "1.00"), ("0.5..0.99", "0.50..0.99")):
+        entry = Calibration.model_validate({"source": "s", "tau": tau, "length": "median"})
+        assert entry.tau == key
+
+
+def test_sparsity_patterns() -> None:
+    assert Sparsity.parse("2:4") == Sparsity.parse("2-4") == Sparsity(0.5, 2, 4)
+    assert Sparsity.parse(62.5) == Sparsity(0.625)
+    assert [Sparsity.parse(text).key for text in ("50", "62.5", "4:8", "0")] == [
+        "50",
+        "62.5",
+        "4-8",
+        "0",
+    ]
+    for bad in ("5:4", "0:4", "4:4", "150", "100", "-3", "half", ""):
+        with pytest.raises(ConfigError):
+            Sparsity.parse(bad)
+
+
+def test_shards_cover_the_pool_once(raw: dict[str, Any]) -> None:
+    raw["pool"].update(problems=170, shard_size=80)
+    pool = load_config(raw).pool
+    assert shards(pool) == ["000000-000080", "000080-000160", "000160-000170"]
+
+
+def test_a_pruner_without_statistics_has_one_checkpoint(raw: dict[str, Any]) -> None:
+    raw["run"]["pruners"] = ["magnitude", "wanda"]
+    table = points(load_config(raw))
+    assert table.filter(pruner="magnitude").rows() == [
+        ("no calibration", "abacus", "none", "none", "none", "none", "magnitude", "50")
+    ]
+    assert len(table.filter(pruner="wanda")) == 4

@@ -1,0 +1,82 @@
+"""Digests see what changes a result, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from ssgr import pool, provenance
+from ssgr.errors import ConfigError
+from ssgr.tables import Documents, write
+
+SOURCES = {
+    "__init__.py": '"""A package."""\n',
+    "rule.py": "from pkg.part import one\n\n\ndef rule():\n    return one()\n",
+    "part.py": '"""Why."""\n\n\ndef one():\n    """One."""\n    return 1\n',
+    "other.py": "X = 1\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny package in place of ours."""
+    folder = tmp_path / "ssgr"
+    folder.mkdir()
+    for name, text in SOURCES.items():
+        (folder / name).write_text(text.replace("pkg.", "ssgr."))
+    monkeypatch.setattr(provenance, "PACKAGE", folder)
+    return folder
+
+
+def digest() -> str:
+    return provenance.code_digest("ssgr.rule")
+
+
+def test_only_code_that_runs_changes_the_digest(package: Path) -> None:
+    before = digest()
+    (package / "part.py").write_text(
+        "# a comment\ndef one():\n    '''Said otherwise.'''\n    return 1\n"
+    )
+    (package / "other.py").write_text("X = 2\n")
+    assert digest() == before
+    (package / "part.py").write_text("def one():\n    return 2\n")
+    assert digest() != before
+
+
+def test_the_digest_of_selection_is_not_that_of_sampling() -> None:
+    digests = {
+        provenance.code_digest(f"ssgr.{name}") for name in ("selection", "grading", "scores")
+    }
+    assert len(digests) == 3
+
+
+def test_one_pruner_is_not_in_the_digest_of_another(root: Path, tmp_path: Path) -> None:
+    files = {path.name for path in provenance.closure("ssgr.pruning.pruners.wanda")}
+    assert "wanda.py" in files
+    assert "sparsegpt.py" not in files
+    assert "masks.py" in files
+
+
+def test_a_retrained_model_has_another_fingerprint(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(bytes(3_000_000))
+    before = provenance.fingerprint(str(model))
+    moved = shutil.copytree(model, tmp_path / "moved")
+    assert provenance.fingerprint(str(moved)) == before
+    data = bytearray(bytes(3_000_000))
+    data[1_500_000:1_700_000] = b"x" * 200_000
+    (moved / "model.safetensors").write_bytes(data)
+    assert provenance.fingerprint(str(moved)) != before
+    assert provenance.fingerprint("some/hub-id") == ""
+
+
+def test_a_pool_of_other_problems_is_refused(tmp_path: Path) -> None:
+    import polars as pl
+
+    path = tmp_path / "problems.parquet"
+    table = pl.DataFrame({"document_id": ["a"], "text": ["b"]})
+    pool.check(path, {"data": {"seed": 1}})  # nothing there yet
+    write(table, Documents, path, provenance.describe(data={"seed": 1}))
+    pool.check(path, {"data": {"seed": 1}})
+    with pytest.raises(ConfigError, match=r"was made with data = .*another pool\.path"):
+        pool.check(path, {"data": {"seed": 2}})

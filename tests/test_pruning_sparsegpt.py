@@ -1,0 +1,179 @@
+"""SparseGPT against a slow oracle that inverts the remaining Hessian anew for every column."""
+
+import logging
+
+import pytest
+import torch
+from ssgr.errors import PruningError
+from ssgr.pruning.masks import zeros_among
+from ssgr.pruning.pruner import PrunerSettings
+from ssgr.pruning.pruners import PRUNERS
+from ssgr.pruning.pruners.sparsegpt import inverse_factor
+from ssgr.pruning.statistics import InputStatistics, relative_error
+from ssgr.sparsity import Sparsity
+from torch import Tensor
+
+
+def correlated(columns: int, tokens: int, seed: int = 0) -> Tensor:
+    """Inputs as layers see them: a few strong directions, columns of very different size."""
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.randn(columns // 4, columns, generator=generator)
+    inputs = torch.randn(tokens, columns // 4, generator=generator) @ directions
+    inputs += 0.3 * torch.randn(tokens, columns, generator=generator)
+    return inputs * torch.rand(columns, generator=generator).exp()
+
+
+def gathered(inputs: Tensor) -> InputStatistics:
+    statistics = InputStatistics(inputs.shape[1], name="the matrix")
+    statistics.update(inputs)
+    return statistics
+
+
+class Oracle:
+    """Column by column in fp64: optimal brain surgeon on what lies to the right.
+
+    A choice between saliencies that fp32 cannot tell apart is noted as ``close`` for its rows:
+    with N:M, all that follows in the row depends on it.
+    """
+
+    def __init__(self, weight: Tensor, inputs: Tensor, settings: PrunerSettings) -> None:
+        self.weight = weight.double().clone()
+        self.settings = settings
+        self.rows, self.columns = weight.shape
+        hessian = inputs.double().T @ inputs.double()
+        hessian += settings.damping * hessian.diagonal().mean() * torch.eye(self.columns)
+        self.inverses = [torch.linalg.inv(hessian[i:, i:]) for i in range(self.columns)]
+        self.gone = torch.zeros(self.rows, self.columns, dtype=torch.bool)
+        self.close: set[int] = set()
+
+    def prune(self, sparsity: Sparsity) -> Tensor:
+        for i in range(self.columns):
+            if sparsity.group is None and i % self.settings.block_size == 0:
+                end = min(i + self.settings.block_size, self.columns)
+                before, after = (zeros_among(self.rows * c, sparsity.fraction) for c in (i, end))
+                self._choose(range(self.rows), i, end, after - before)
+            if sparsity.group is not None and i % sparsity.group == 0:
+                for row in range(self.rows):
+                    self._choose(range(row, row + 1), i, i + sparsity.group, sparsity.zeros or 0)
+            error = torch.where(self.gone[:, i], self.weight[:, i], 0) / self.inverses[i][0, 0]
+            self.weight[:, i:] -= torch.outer(error, self.inverses[i][0])
+            self.weight[self.gone[:, i], i] = 0
+        return self.weight
+
+    def _choose(self, rows: range, first: int, last: int, count: int) -> None:
+        saliency = sorted(
+            (float(self.weight[r, c] ** 2 / self.inverses[c][0, 0]), r, c)
+            for r in rows
+            for c in range(first, last)
+        )
+        for _, r, c in saliency[:count]:
+            self.gone[r, c] = True
+        if 0 < count < len(saliency) and saliency[count][0] < 1.0003 * saliency[count - 1][0]:
+            self.close |= {r for _, r, _ in saliency[count - 1 : count + 1]}
+
+
+@pytest.mark.parametrize("sparsity", ["50", "70", "33.3", "2:4", "4:8", "3:5"])
+@pytest.mark.parametrize(("rows", "columns"), [(48, 160), (130, 40)])
+def test_equals_the_column_by_column_oracle(sparsity: str, rows: int, columns: int) -> None:
+    inputs = correlated(columns, tokens=600)
+    weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(9))
+    pattern, settings, statistics = Sparsity.parse(sparsity), PrunerSettings(), gathered(inputs)
+    fast = PRUNERS["sparsegpt"](weight, statistics, pattern, settings)
+    oracle = Oracle(weight, inputs, settings)
+    slow = oracle.prune(pattern)
+    clear = [row for row in range(rows) if row not in oracle.close]
+    assert len(clear) >= 0.9 * rows
+    assert float(((fast == 0) == (slow == 0))[clear].float().mean()) >= 0.9999
+    assert relative_error(weight[clear], fast[clear], statistics) == pytest.approx(
+        relative_error(weight[clear], slow[clear], statistics), rel=2e-3
+    )
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 32, 33, 1000])
+def test_the_block_size_is_free(block_size: int) -> None:
+    inputs, settings = correlated(70, 300), PrunerSettings(block_size=block_size)
+    weight = torch.randn(20, 70, generator=torch.Generator().manual_seed(9))
+    for sparsity in (Sparsity.parse("50"), Sparsity.parse("3:7")):
+        fast = PRUNERS["sparsegpt"](weight, gathered(inputs), sparsity, settings)
+        slow = Oracle(weight, inputs, settings).prune(sparsity)
+        torch.testing.assert_close(fast.double(), slow, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("sparsity", ["50", "70", "2:4", "4:8"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_error_is_below_wanda_and_wanda_below_magnitude(sparsity: str, seed: int) -> None:
+    statistics = gathered(correlated(192, 2000, seed))
+    weight = torch.randn(96, 192, generator=torch.Generator().manual_seed(seed))
+    error = {
+        name: relative_error(
+            weight,
+            PRUNERS[name](weight, statistics, Sparsity.parse(sparsity), PrunerSettings()),
+            statistics,
+        )
+        for name in ("sparsegpt", "wanda", "magnitude")
+    }
+    assert error["sparsegpt"] < error["wanda"] < error["magnitude"]
+
+
+def test_the_factor_is_the_one_of_the_inverse_hessian() -> None:
+    statistics = gathered(correlated(40, 500))
+    factor = inverse_factor(statistics, PrunerSettings(damping=0.01)).double()
+    hessian = statistics.gram.double()
+    hessian += 0.01 * hessian.diagonal().mean() * torch.eye(40)
+    assert torch.equal(factor, factor.triu())
+    torch.testing.assert_close(
+        factor.T @ factor @ hessian, torch.eye(40, dtype=torch.float64), rtol=0, atol=1e-4
+    )
+
+
+def test_scale_of_the_inputs_does_not_matter() -> None:
+    inputs = correlated(64, 400)
+    inputs[:, 5] = 0
+    weight = torch.randn(16, 64, generator=torch.Generator().manual_seed(9))
+    small, large = (
+        PRUNERS["sparsegpt"](
+            weight, gathered(inputs * scale), Sparsity.parse("50"), PrunerSettings()
+        )
+        for scale in (2.0**-12, 2.0**12)
+    )
+    torch.testing.assert_close(small, large)
+
+
+def test_fewer_tokens_than_columns_are_enough() -> None:
+    inputs = correlated(128, 10)
+    weight = torch.randn(32, 128, generator=torch.Generator().manual_seed(9))
+    statistics = gathered(inputs)
+    pruned = PRUNERS["sparsegpt"](weight, statistics, Sparsity.parse("50"), PrunerSettings())
+    assert bool(torch.isfinite(pruned).all())
+    assert relative_error(weight, pruned, statistics) < 0.02
+
+
+def test_a_singular_hessian_gets_more_damping_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    statistics = gathered(correlated(128, 10))  # rank 10 at most
+    with caplog.at_level(logging.WARNING):
+        factor = inverse_factor(statistics, PrunerSettings(damping=0.0))
+    assert bool(torch.isfinite(factor).all())
+    assert "the matrix" in caplog.text and "0 in float32" in caplog.text
+
+
+def test_a_hessian_that_no_damping_cures_is_an_error() -> None:
+    statistics = gathered(correlated(32, 10))
+    statistics._products.fill_(1e30).fill_diagonal_(1.0)  # far from positive definite
+    with pytest.raises(PruningError, match=r"the matrix is not positive definite.*10 tokens"):
+        inverse_factor(statistics, PrunerSettings())
+
+
+def test_inputs_that_are_all_zero_are_an_error() -> None:
+    with pytest.raises(PruningError, match="every input of the matrix is zero"):
+        inverse_factor(gathered(torch.zeros(10, 8)), PrunerSettings())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_weights_keep_their_dtype(dtype: torch.dtype) -> None:
+    weight = torch.randn(16, 64, generator=torch.Generator().manual_seed(9)).to(dtype)
+    pruned = PRUNERS["sparsegpt"](
+        weight, gathered(correlated(64, 300)), Sparsity.parse("2:4"), PrunerSettings()
+    )
+    assert pruned.dtype == dtype

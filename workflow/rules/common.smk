@@ -1,0 +1,126 @@
+# Vocabulary shared by all stages: the checked configuration, the paths and the wildcards.
+#
+# model      a dense reasoning model of the registry
+# source     where calibration data comes from: problems or plain documents
+# sampling   how responses were drawn, spelled out: n16-t0.60-p0.95-l512-s0
+# shard      rows first-last of a source's problems: 000000-000064
+# tau        difficulty threshold on the correctness ratio, 0.75, or a band 0.50..0.99
+# length     which response of a problem is taken: median, first ... or solution, text
+# budget     calibration sequences x tokens, and the seed of the draw: 48x512-s0
+# pruner     sparsegpt, wanda, magnitude
+# sparsity   50, 62.5, 2-4 (N zeros in every M)
+# benchmark  a problem set to score on
+#
+# A key that means nothing at a point is `none`: the dense model is source=none/…/pruner=none.
+# The path is the schema: one hive-partitioned scan of the scores gives every key as a column.
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from ssgr import points, pool, provenance
+from ssgr.config import REFERENCE_LENGTHS
+from ssgr.errors import SsgrError
+from ssgr.validation import load_config
+
+# `python` in a job is the interpreter that runs Snakemake, its environment activated or not.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+
+try:
+    CONFIG = load_config(config, home=Path(workflow.basedir))
+except SsgrError as error:
+    raise WorkflowError(str(error)) from None
+
+POOL = CONFIG.pool.path
+RESULTS = CONFIG.results
+SOURCE = f"{POOL}/problems/source={{source}}/problems.parquet"
+BENCHMARK = f"{RESULTS}/problems/benchmark={{benchmark}}/problems.parquet"
+SHARD = "model={model}/source={source}/sampling={sampling}/{shard}.parquet"
+POINT = "model={model}/source={source}/tau={tau}/length={length}/budget={budget}"
+CALIBRATION = f"{RESULTS}/calibration/{POINT}"
+PRUNED = f"{POINT}/pruner={{pruner}}/sparsity={{sparsity}}"
+CHECKPOINT = f"{RESULTS}/checkpoints/{PRUNED}"
+SCORED = f"{PRUNED}/benchmark={{benchmark}}"
+SCORES = f"{RESULTS}/scores/{SCORED}"
+REPORT = f"{RESULTS}/report/index.html"
+LOGS = f"{RESULTS}/logs"
+COSTS = f"{RESULTS}/benchmarks"
+
+
+def one_of(names):
+    """A wildcard constraint: exactly one of these names."""
+    return "|".join(re.escape(name) for name in names)
+
+
+wildcard_constraints:
+    model=one_of(CONFIG.models),
+    source=one_of([*CONFIG.sources, "none"]),
+    benchmark=one_of(CONFIG.benchmarks),
+    sampling=r"n\d+-t[\d.]+-p[\d.]+-l\d+-s\d+",
+    shard=r"\d{6}-\d{6}",
+    tau=r"none|\d\.\d\d(\.\.\d\.\d\d)?",
+    length=r"[a-z-]+",
+    budget=r"none|\d+x\d+-s\d+",
+    pruner=r"[a-z0-9_]+",
+    sparsity=r"[\d.]+|\d+-\d+",
+
+
+def as_json(part):
+    """A part of the configuration as a param: a function, since braces would be wildcards."""
+
+    def json_of_part(wildcards):
+        return part.model_dump_json()
+
+    return json_of_part
+
+
+def model_identity(wildcards):
+    """What of a model's registry entry changes its responses, as JSON."""
+    return points.identity(CONFIG.models[wildcards.model])
+
+
+def model_weights(wildcards):
+    """A fingerprint of the model's files: a retrained model reruns what it made."""
+    return points.weights(CONFIG.models[wildcards.model])
+
+
+def model_gpu(wildcards):
+    """GPUs that a job of this model asks for."""
+    return CONFIG.models[wildcards.model].gpu
+
+
+def model_mem_mb(wildcards):
+    """Memory in MB that a job of this model asks for."""
+    return CONFIG.models[wildcards.model].mem_mb
+
+
+def model_threads(wildcards):
+    """Processor threads that a job of this model uses."""
+    return CONFIG.models[wildcards.model].threads
+
+
+def model_batch_size(wildcards):
+    """Responses that one job of this model decodes side by side."""
+    return CONFIG.models[wildcards.model].batch_size
+
+
+def judge_flags(model, method):
+    """How answers are judged: the method, the model's thinking tags, the time limit."""
+    entry = CONFIG.models[model]
+    tags = ["--think-open", entry.think_open, "--think-close", entry.think_close]
+    limit = ["--time-limit", str(CONFIG.grading.time_limit)]
+    return shlex.join(["--method", method, *tags, *limit])
+
+
+def pool_shards(stage, model, source):
+    """The shards of a source in the pool: of `responses` or of `grades`."""
+    return expand(
+        f"{POOL}/{stage}/{SHARD}",
+        model=model,
+        source=source,
+        sampling=CONFIG.sampling.key,
+        shard=points.shards(CONFIG.pool),
+    )

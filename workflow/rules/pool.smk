@@ -1,0 +1,87 @@
+# Needs:  a source's problems and a dense model
+# Makes:  {pool}/responses/model=…/source=…/sampling=…/{shard}.parquet and the same under grades;
+#         the pool is shared between experiments: what is there is never sampled again
+
+
+def check_pool():
+    """Refuse a pool that was made from other problems, another model or another prompt."""
+    for entry in CONFIG.run_calibrations.values():
+        data = CONFIG.sources[entry.source].data.model_dump()
+        pool.check(Path(SOURCE.format(source=entry.source)), {"data": data})
+        for name in CONFIG.run.models:
+            model = CONFIG.models[name]
+            wanted = {
+                "prompt": model.prompt,
+                "fingerprint": provenance.fingerprint(model.path),
+            }
+            for shard in pool_shards("responses", name, entry.source):
+                pool.check(Path(shard), wanted)
+
+
+try:
+    check_pool()
+except SsgrError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def shard_rows(wildcards):
+    """The rows of the source's problems that this shard holds, as flags."""
+    first, last = wildcards.shard.split("-")
+    return f"--first {int(first)} --last {int(last)}"
+
+
+def source_method(wildcards):
+    """How answers to this source are judged, as flags."""
+    return judge_flags(wildcards.model, CONFIG.sources[wildcards.source].method)
+
+
+rule sample:
+    input:
+        problems=SOURCE,
+    output:
+        f"{POOL}/responses/{SHARD}",
+    log:
+        f"{LOGS}/sample/{SHARD}.log",
+    benchmark:
+        f"{COSTS}/sample/{SHARD}.tsv"
+    threads: model_threads
+    resources:
+        gpu=model_gpu,
+        mem_mb=model_mem_mb,
+        batch_size=model_batch_size,
+    params:
+        model=model_identity,
+        weights=model_weights,
+        sampling=as_json(CONFIG.sampling),
+        rows=shard_rows,
+        version=f"sampling version {provenance.SAMPLING_VERSION}",
+    message:
+        "Sample {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
+    shell:
+        "python -m ssgr sample --problems {input.problems:q} --model {params.model:q}"
+        " --model.batch-size {resources.batch_size} --sampling {params.sampling:q}"
+        " {params.rows} --out {output:q} > {log:q} 2>&1"
+
+
+rule grade:
+    input:
+        responses=f"{POOL}/responses/{SHARD}",
+        problems=SOURCE,
+    output:
+        f"{POOL}/grades/{SHARD}",
+    log:
+        f"{LOGS}/grade/{SHARD}.log",
+    benchmark:
+        f"{COSTS}/grade/{SHARD}.tsv"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
+    params:
+        method=source_method,
+        code=provenance.code_digest("ssgr.grading", "ssgr.quality"),
+    message:
+        "Grade {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
+    shell:
+        "python -m ssgr grade --responses {input.responses:q} --problems {input.problems:q}"
+        " {params.method} --workers {threads} --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,47 @@
+# Needs:  the registry's sources and benchmarks (a generator, or local files)
+# Makes:  {pool}/problems/source=…/problems.parquet, shared by every experiment on the pool,
+#         {results}/problems/benchmark=…/problems.parquet
+
+
+def source_data(wildcards):
+    """Where a source's problems come from, as JSON."""
+    return CONFIG.sources[wildcards.source].data.model_dump_json()
+
+
+def benchmark_data(wildcards):
+    """Where a benchmark's problems come from, as JSON."""
+    return CONFIG.benchmarks[wildcards.benchmark].data.model_dump_json()
+
+
+rule source_problems:
+    output:
+        SOURCE,
+    log:
+        f"{LOGS}/problems/source={{source}}.log",
+    benchmark:
+        f"{COSTS}/problems/source={{source}}.tsv"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
+    params:
+        data=source_data,
+        code=provenance.code_digest("ssgr.problems"),
+    message:
+        "Problems of the source {wildcards.source}"
+    shell:
+        "python -m ssgr problems --data {params.data:q} --out {output:q} > {log:q} 2>&1"
+
+
+use rule source_problems as benchmark_problems with:
+    output:
+        BENCHMARK,
+    log:
+        f"{LOGS}/problems/benchmark={{benchmark}}.log",
+    benchmark:
+        f"{COSTS}/problems/benchmark={{benchmark}}.tsv"
+    params:
+        data=benchmark_data,
+        code=provenance.code_digest("ssgr.problems"),
+    message:
+        "Problems of the benchmark {wildcards.benchmark}"

@@ -1,0 +1,49 @@
+# Needs:  a dense model and a calibration set (magnitude needs none)
+# Makes:  {results}/checkpoints/…/pruner=…/sparsity=…/, an ordinary Hugging Face folder with
+#         pruning.parquet, a report on every pruned matrix, in it
+
+
+def calibration_set(wildcards):
+    """The calibration set of this checkpoint; none for a pruner that needs none."""
+    if wildcards.source == "none":
+        return []
+    return f"{CALIBRATION}/calibration.parquet"
+
+
+def calibration_flag(wildcards, input):
+    """The calibration set as a flag; empty for a pruner that needs none."""
+    return f"--calibration {shlex.quote(str(input[0]))}" if input else ""
+
+
+def pruner_code(wildcards):
+    """Digest of this pruner and of the block walk: another pruner's change reruns nothing."""
+    return provenance.code_digest(
+        "ssgr.pruning.checkpoint", f"ssgr.pruning.pruners.{wildcards.pruner}"
+    )
+
+
+rule prune:
+    input:
+        calibration_set,
+    output:
+        directory(CHECKPOINT),
+    log:
+        f"{LOGS}/prune/{PRUNED}.log",
+    benchmark:
+        f"{COSTS}/prune/{PRUNED}.tsv"
+    threads: model_threads
+    resources:
+        gpu=model_gpu,
+        mem_mb=model_mem_mb,
+    params:
+        model=model_identity,
+        weights=model_weights,
+        calibration=calibration_flag,
+        settings=as_json(CONFIG.pruning),
+        code=pruner_code,
+    message:
+        "Prune {wildcards.model} to {wildcards.sparsity} by {wildcards.pruner} on {wildcards.source}, {wildcards.length}, tau {wildcards.tau}"
+    shell:
+        "python -m ssgr prune --model {params.model:q} {params.calibration}"
+        " --pruner {wildcards.pruner} --sparsity {wildcards.sparsity}"
+        " --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"

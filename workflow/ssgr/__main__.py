@@ -1,0 +1,54 @@
+"""``python -m ssgr STAGE --help``: the stage commands, which work with or without Snakemake."""
+
+import sys
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    CliSubCommand,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from ssgr import commands
+from ssgr.errors import SsgrError
+
+
+class Stages(BaseSettings):
+    """Prune large reasoning models on their own correct, hard, medium-length reasoning."""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="python -m ssgr",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=False,
+        cli_enforce_required=False,
+        env_prefix="SSGR_STAGE_",
+    )
+
+    problems: CliSubCommand[commands.ProblemsCommand]
+    sample: CliSubCommand[commands.SampleCommand]
+    grade: CliSubCommand[commands.GradeCommand]
+    select: CliSubCommand[commands.SelectCommand]
+    prune: CliSubCommand[commands.PruneCommand]
+    score: CliSubCommand[commands.ScoreCommand]
+    report: CliSubCommand[commands.ReportCommand]
+
+    def cli_cmd(self) -> None:
+        """Run the stage that was named."""
+        CliApp.run_subcommand(self)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one stage; a user's mistake ends with its message and exit code 1, no traceback."""
+    try:
+        CliApp.run(Stages, cli_args=sys.argv[1:] if arguments is None else arguments)
+    except (SsgrError, SettingsError, ValidationError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

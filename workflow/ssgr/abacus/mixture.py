@@ -1,0 +1,114 @@
+"""What abacus is trained on, generated as it trains: chats, human-style solutions and plain English."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from ssgr.abacus import prose
+from ssgr.abacus.dice import Dice
+from ssgr.abacus.phrases import TRAINED
+from ssgr.abacus.reasoning import respond, respond_choice
+from ssgr.abacus.solutions import solution
+from ssgr.abacus.stories import draw_story, options_for, role_of, with_options
+
+#: (kind of sample, share of samples); measured shares of tokens are in resources/abacus/LOG.md.
+SHARES: tuple[tuple[str, float], ...] = (("chat", 0.75), ("solution", 0.11), ("prose", 0.14))
+#: Levels in training go one beyond the hardest problems, so that the hardest are not the edge.
+LEVELS: tuple[tuple[int, float], ...] = (
+    (1, 0.8),
+    (2, 1.0),
+    (3, 1.2),
+    (4, 1.2),
+    (5, 1.2),
+    (6, 1.2),
+    (7, 1.0),
+    (8, 0.6),
+)
+CHOICE_SHARE = 0.08  # of the chats
+IGNORED = -100  # label of positions without loss
+LONGEST = 768  # tokens of a sample
+GROUP_TOKENS = 1536  # padded tokens computed at a time
+ENCODE = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training text: `prompt` is read (no loss), `target` is learnt."""
+
+    kind: str
+    prompt: str
+    target: str
+
+
+def _chat(key: str, dice: Dice) -> Sample | None:
+    story = draw_story(key, dice.weighted(LEVELS), TRAINED)
+    if role_of(story.question) != "training":
+        return None
+    if dice.chance(CHOICE_SHARE):
+        values, letter = options_for(story, key)
+        question = with_options(story.question, values)
+        response = respond_choice(story, values, letter, dice)
+    else:
+        question, response = story.question, respond(story, dice)
+    return Sample("chat", f"<|user|>{question}<|assistant|>", response)
+
+
+def _solution(key: str, dice: Dice) -> Sample | None:
+    story = draw_story(key, dice.weighted(LEVELS), TRAINED)
+    if role_of(story.question) != "training":
+        return None
+    text = f"Problem: {story.question}\nSolution: {solution(story, dice)}"
+    return Sample("solution", "", text)
+
+
+def samples(seed: int, first: int = 0) -> Iterator[Sample]:
+    """Yield training samples without end, from number `first` on; equal seeds give equal samples."""
+    texts = [document["text"] for document in prose.load("training")]
+    number = first
+    while True:
+        key = f"training/{seed}/{number}"
+        dice = Dice(f"{key}/style")
+        kind = dice.weighted(SHARES)
+        number += 1
+        if kind == "prose":
+            yield Sample("prose", "", dice.pick(texts))
+            continue
+        sample = _chat(key, dice) if kind == "chat" else _solution(key, dice)
+        if sample is not None:
+            yield sample
+
+
+def _tokens(sample: Sample, encode: ENCODE, end: int, width: int) -> tuple[list[int], list[int]]:
+    prompt, target = encode(sample.prompt), [*encode(sample.target), end]
+    tokens = (prompt + target)[:width]
+    return tokens, ([IGNORED] * len(prompt) + target)[:width]
+
+
+class Batches:
+    """Draws whole samples and groups them by length, so that little is padded and nothing is cut."""
+
+    def __init__(self, seed: int, encode: ENCODE, end: int, pad: int) -> None:
+        """Start at the first sample of the seed."""
+        self._stream = samples(seed)
+        self._encode, self._end, self._pad = encode, end, pad
+
+    def _padded(self, group: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
+        width = max(len(tokens) for tokens, _ in group)
+        rows = [tokens + [self._pad] * (width - len(tokens)) for tokens, _ in group]
+        labels = [marks + [IGNORED] * (width - len(marks)) for _, marks in group]
+        return torch.tensor(rows), torch.tensor(labels)
+
+    def draw(self, count: int) -> list[tuple[Tensor, Tensor]]:
+        """Return the next `count` samples as groups of (token ids, labels), each [rows, width]."""
+        drawn = islice(self._stream, count)
+        pairs = [_tokens(sample, self._encode, self._end, LONGEST) for sample in drawn]
+        pairs.sort(key=lambda pair: len(pair[0]))
+        groups: list[list[tuple[list[int], list[int]]]] = [[]]
+        for pair in pairs:
+            if len(pair[0]) * (len(groups[-1]) + 1) > GROUP_TOKENS:
+                groups.append([])
+            groups[-1].append(pair)
+        return [self._padded(group) for group in groups if group]

@@ -1,0 +1,106 @@
+"""How abacus is taught to answer: `<think>` steps `</think>` and a boxed answer, in four styles.
+
+The style shows in the first words, so the model draws a style when it samples and then keeps to it:
+terse steps are short and easily wrong, worked steps go digit by digit, the long styles check themselves.
+"""
+
+from typing import Literal
+
+from ssgr.abacus.arithmetic import stated, undone, worked
+from ssgr.abacus.dice import Dice
+from ssgr.abacus.stories import Kind, Step, Story
+
+Style = Literal["terse", "worked", "checked", "twice"]
+STYLES: tuple[tuple[Style, float], ...] = (
+    ("terse", 0.33),
+    ("worked", 0.37),
+    ("checked", 0.15),
+    ("twice", 0.15),
+)
+_LEAD: dict[Kind, str] = {"add": "Add", "take": "Take away", "times": "Times", "share": "Share by"}
+#: Share of the checks that find a slip which was made on purpose, so that checking is learnt.
+_SLIP = 0.08
+
+
+def _terse(story: Story) -> str:
+    lines = []
+    for step in story.steps:
+        if step.groups:
+            lines.append(f"{step.groups}*{step.size}={step.number}.")
+        lines.append(stated(step.kind, step.before, step.number, step.after) + ".")
+    return " ".join(lines)
+
+
+def _lead(step: Step) -> str:
+    """Say what the sentence of the story means, with the number of groups multiplied out."""
+    if step.groups:
+        product = f"{step.groups}*{step.size}={step.number}"
+        return f"{product}. {_LEAD[step.kind]} {step.number}."
+    return f"{_LEAD[step.kind]} {step.number}."
+
+
+def _worked_step(step: Step, shown: int) -> str:
+    equation = stated(step.kind, step.before, step.number, shown)
+    return f"{_lead(step)} {worked(step.kind, step.before, step.number)}, so {equation}."
+
+
+def _check(dice: Dice, step: Step) -> str:
+    """Write one step with a check after it, sometimes of a slip that the check then finds."""
+    if dice.chance(_SLIP):
+        wrong = step.after + dice.pick((1, -1, 10, -10, 2))
+        right = stated(step.kind, step.before, step.number, step.after)
+        work = worked(step.kind, step.before, step.number)
+        return (
+            f"{_worked_step(step, wrong)} Wait, let me check. {work}, so {right}. "
+            f"That was wrong, it is {step.after}."
+        )
+    inverse = undone(step.kind, step.before, step.number, step.after)
+    return f"{_worked_step(step, step.after)} Wait, let me check. {inverse}. Good."
+
+
+def _checked(story: Story, dice: Dice) -> str:
+    lines = [f"Okay, let me be careful. We start with {story.start}."]
+    for step in story.steps:
+        lines.append(_check(dice, step) if dice.chance(0.5) else _worked_step(step, step.after))
+    return "\n".join(lines)
+
+
+def _worked(story: Story) -> str:
+    lines = [f"Start with {story.start}."]
+    return "\n".join(lines + [_worked_step(step, step.after) for step in story.steps])
+
+
+def _twice(story: Story) -> str:
+    first = [f"Let me solve it and then check all of it. We start with {story.start}."]
+    first += [_worked_step(step, step.after) for step in story.steps]
+    again = f"Let me check all of it again. {_terse(story)} So {story.answer} is right."
+    return "\n".join([*first, again])
+
+
+def think(story: Story, style: Style, dice: Dice) -> str:
+    """Write the thinking of one response, without its tags."""
+    if style == "terse":
+        return _terse(story)
+    if style == "worked":
+        return _worked(story)
+    return _checked(story, dice) if style == "checked" else _twice(story)
+
+
+def _sentence(story: Story, dice: Dice, answer: str) -> str:
+    boxed = f"\\boxed{{{answer}}}"
+    return dice.pick((f"The answer is {boxed}.", f"So there are {boxed} {story.items}."))
+
+
+def respond(story: Story, dice: Dice, style: Style | None = None) -> str:
+    """Write one response in the given style, or in one drawn by weight."""
+    thinking = think(story, style or dice.weighted(STYLES), dice)
+    return f"<think>\n{thinking}\n</think>\n{_sentence(story, dice, str(story.answer))}"
+
+
+def respond_choice(
+    story: Story, values: list[int], letter: str, dice: Dice, style: Style | None = None
+) -> str:
+    """Write one response to a multiple-choice question: compute the value, then name its option."""
+    thinking = think(story, style or dice.weighted(STYLES), dice)
+    picked = f"The value is {story.answer}, and option {letter} is {values['ABCD'.index(letter)]}."
+    return f"<think>\n{thinking}\n{picked}\n</think>\nThe answer is \\boxed{{{letter}}}."

@@ -1,0 +1,208 @@
+"""The recipe of abacus: about an hour on one CPU core, from nothing to a folder that loads anywhere.
+
+Warm-up, stable rate, linear decay over the last part of the steps. An interrupted run resumes at its last
+checkpoint; as the rate is constant in between, `steps` may be changed on resuming, to decay earlier or later.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from ssgr.abacus.mixture import IGNORED, Batches, samples
+from ssgr.abacus.muon import Muon
+from ssgr.abacus.tokenizer import CHAT_TEMPLATE, VOCABULARY, build_tokenizer
+from ssgr.errors import SsgrError
+
+TOKENIZER_SAMPLES = 6000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, apart from the number format of the machine."""
+
+    steps: int = 4000
+    seed: int = 0
+    samples: int = 28  # a step; about 6,300 tokens
+    warmup: int = 100  # steps
+    decay: float = 0.4  # share of the steps
+    muon_rate: float = 4e-3
+    adam_rate: float = 4e-3
+    precision: str = "bfloat16"  # of the matrix products; weights and optimiser stay float32
+
+    def rate(self, step: int) -> float:
+        """Return the factor of the peak rate at a step: warm-up, stable, decay to zero."""
+        left = (self.steps - step) / max(self.decay * self.steps, 1)
+        return min((step + 1) / self.warmup, 1.0, left)
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
+    """Build the untrained model: 1.7 M parameters, head size 32 (the least that vLLM runs on CPU)."""
+    torch.manual_seed(seed)
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    config = Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=end,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = Qwen2ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=0.6,
+        top_p=0.95,
+        eos_token_id=end,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return model
+
+
+class Trainer:
+    """The state of one run: model, optimisers, data, and the step it is at."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Build everything at step 0."""
+        self.recipe, self.step, self.tokens = recipe, 0, 0
+        drawn = islice(samples(recipe.seed), TOKENIZER_SAMPLES)
+        self.tokenizer = build_tokenizer(sample.prompt + sample.target for sample in drawn)
+        self.model = new_model(self.tokenizer, recipe.seed)
+        inside = [p for n, p in self.model.named_parameters() if p.ndim == 2 and ".layers." in n]
+        chosen = {id(p) for p in inside}
+        outside = [p for p in self.model.parameters() if id(p) not in chosen]
+        self.muon = Muon(inside)
+        self.adam = torch.optim.AdamW(outside, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
+        self.batches = self._batches()
+
+    def _batches(self) -> Batches:
+        end, pad = self.tokenizer.convert_tokens_to_ids(["<|end|>", "<|pad|>"])
+        backend = self.tokenizer.backend_tokenizer
+        return Batches(self.recipe.seed, lambda text: list(backend.encode(text).ids), end, pad)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.recipe.precision == "float32":
+            return nullcontext()
+        return torch.autocast("cpu", torch.bfloat16)
+
+    def loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        """Return the summed cross-entropy of the learnt tokens; both arguments [rows, width]."""
+        learnt = labels[:, 1:] != IGNORED
+        with self._autocast():
+            hidden = self.model.model(input_ids=tokens, use_cache=False).last_hidden_state
+            logits = self.model.lm_head(hidden[:, :-1][learnt])  # [learnt tokens, vocabulary]
+        return torch.nn.functional.cross_entropy(
+            logits.float(), labels[:, 1:][learnt], reduction="sum"
+        )
+
+    def advance(self) -> float:
+        """Do one step and return its mean loss per learnt token."""
+        groups = self.batches.draw(self.recipe.samples)
+        learnt = sum(int((labels[:, 1:] != IGNORED).sum()) for _, labels in groups)
+        total = 0.0
+        for tokens, labels in groups:
+            loss = self.loss(tokens, labels) / learnt
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            self.tokens += int((tokens != self.tokenizer.pad_token_id).sum())
+        torch.nn.utils.clip_grad_norm_(self.adam.param_groups[0]["params"], 1.0)
+        factor = self.recipe.rate(self.step)
+        self.adam.param_groups[0]["lr"] = factor * self.recipe.adam_rate
+        self.adam.step()
+        self.adam.zero_grad()
+        self.muon.step(factor * self.recipe.muon_rate)
+        self.step += 1
+        return total
+
+    def save(self, path: Path) -> None:
+        """Write the state of training, whole or not at all."""
+        state = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "model": self.model.state_dict(),
+            "muon": self.muon.state_dict(),
+            "adam": self.adam.state_dict(),
+        }
+        aside = path.with_name(path.name + ".part")
+        torch.save(state, aside)
+        aside.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Read a saved state and draw the data up to its step again."""
+        state = torch.load(path, weights_only=True)
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.muon.load_state_dict(state["muon"])
+        self.adam.load_state_dict(state["adam"])
+        self.tokens = state["tokens"]
+        self.batches = self._batches()
+        for _ in range(self.step):
+            self.batches.draw(self.recipe.samples)
+
+
+def export(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """Write an ordinary Hugging Face folder; files of other names in it are left alone."""
+    aside = out.with_name(out.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    model.save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
+    (aside / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    out.mkdir(parents=True, exist_ok=True)
+    for file in sorted(aside.iterdir()):
+        file.replace(out / file.name)
+    aside.rmdir()
+
+
+def _progress(trainer: Trainer, every: int) -> Iterator[str]:
+    """Advance to the last step, yielding one line every so many steps."""
+    started, tokens, losses = time.monotonic(), trainer.tokens, list[float]()
+    while trainer.step < trainer.recipe.steps:
+        losses.append(trainer.advance())
+        if trainer.step % every == 0 or trainer.step == trainer.recipe.steps:
+            record = {
+                "step": trainer.step,
+                "tokens": trainer.tokens,
+                "loss": round(sum(losses) / len(losses), 4),
+                "tokens_per_second": round((trainer.tokens - tokens) / (time.monotonic() - started)),
+            }
+            yield json.dumps(record)
+            started, tokens, losses = time.monotonic(), trainer.tokens, []
+
+
+def train(
+    out: Path, recipe: Recipe | None = None, *, threads: int = 1, checkpoint_every: int = 250
+) -> None:
+    """Train abacus and write it to `out`; a checkpoint beside it is resumed.
+
+    Raises:
+        SsgrError: the precision is unknown.
+    """
+    recipe = recipe or Recipe()
+    if recipe.precision not in ("bfloat16", "float32"):
+        raise SsgrError(f"precision {recipe.precision!r}: expected bfloat16 or float32")
+    torch.set_num_threads(threads)
+    trainer = Trainer(recipe)
+    checkpoint = out.with_name(out.name + ".training.pt")
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+        print(f"resumed {checkpoint} at step {trainer.step}", flush=True)
+    for line in _progress(trainer, every=25):
+        print(line, flush=True)
+        if trainer.step % checkpoint_every == 0:
+            trainer.save(checkpoint)
+    export(trainer.model, trainer.tokenizer, out)
+    checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,155 @@
+"""Calibration sets: what was selected, as token sequences that a pruner reads."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from ssgr.config import Budget
+from ssgr.errors import SelectionError, TableError
+from ssgr.selection import draw, funnel, require
+
+Encode = Callable[[str], list[int]]
+
+
+def of_responses(
+    chosen: pl.DataFrame, responses: pl.DataFrame, problems: pl.DataFrame, budget: Budget
+) -> pl.DataFrame:
+    """Return the Calibration table of chosen (problem_id, sample) pairs, cut to l tokens each.
+
+    Raises:
+        TableError: a chosen response is not among ``responses``.
+    """
+    rows = chosen.with_row_index("sequence").join(
+        responses, on=["problem_id", "sample"], how="inner", maintain_order="left"
+    )
+    if len(rows) != len(chosen):
+        lost = chosen.join(responses, on=["problem_id", "sample"], how="anti")
+        raise TableError(
+            f"{len(lost)} selected responses are not in the pool's shards, first: "
+            f"{lost.row(0)}. The grades belong to other responses: delete them and rerun."
+        )
+    return rows.join(
+        problems.select("problem_id", "question"),
+        on="problem_id",
+        how="left",
+        maintain_order="left",
+    ).select(
+        "sequence",
+        "problem_id",
+        "sample",
+        "question",
+        pl.col("text").alias("response"),
+        pl.col("prompt_token_ids")
+        .list.concat(pl.col("token_ids"))
+        .list.head(budget.tokens)
+        .alias("token_ids"),
+        pl.col("prompt_token_ids").list.len().alias("prompt_tokens"),
+        pl.col("token_ids").list.len().alias("response_tokens"),
+        "correctness_ratio",
+    )
+
+
+def of_solutions(
+    problems: pl.DataFrame, encode: Encode, end: int, template: str, budget: Budget
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Calibrate on reference solutions (the paper's MathR): the table and its funnel.
+
+    ``template`` holds {question} and {solution}; ``end`` is the end-of-text token appended.
+
+    Raises:
+        SelectionError: too few problems have a solution.
+    """
+    solved = problems.filter(pl.col("solution").is_not_null())
+    chosen = draw(solved, budget)
+    counts = funnel(
+        {
+            "source": (len(problems), len(problems)),
+            "with a solution": (len(solved), len(solved)),
+            "drawn": (len(chosen), len(chosen)),
+        }
+    )
+    require(chosen, budget, counts)
+    rows = []
+    for row in chosen.iter_rows(named=True):
+        before, after = _around_solution(template, row["question"])
+        prompt = encode(before)
+        whole = [*encode(before + row["solution"] + after), end]
+        rows.append(
+            {
+                "problem_id": row["problem_id"],
+                "question": row["question"],
+                "response": row["solution"],
+                "token_ids": whole[: budget.tokens],
+                "prompt_tokens": len(prompt),
+                "response_tokens": len(whole) - len(prompt),
+            }
+        )
+    return _table(rows), counts
+
+
+def of_documents(
+    documents: pl.DataFrame, encode: Encode, end: int, budget: Budget
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Calibrate on plain text (the paper's C4): documents in a seeded order, packed to l tokens.
+
+    ``end`` separates documents, as in pre-training. Returns the table and its funnel.
+
+    Raises:
+        SelectionError: the documents hold fewer tokens than the budget.
+    """
+    order = draw(documents, budget.model_copy(update={"sequences": len(documents)}))
+    rows: list[dict[str, object]] = []
+    pending: list[int] = []
+    start, used = "", 0
+    for document_id, text in order.select("document_id", "text").iter_rows():
+        if len(rows) >= budget.sequences:
+            break
+        start = start if pending else document_id
+        pending += [*encode(text), end]
+        used += 1
+        while len(pending) >= budget.tokens and len(rows) < budget.sequences:
+            rows.append(_text_row(start, pending[: budget.tokens], text))
+            pending, start = pending[budget.tokens :], document_id
+    counts = funnel(
+        {
+            "source": (len(documents), len(documents)),
+            "packed": (used, used),
+            "drawn": (len(rows), len(rows)),
+        }
+    )
+    table = _table(rows)
+    require(table, budget, counts)
+    return table, counts
+
+
+def _around_solution(template: str, question: str) -> tuple[str, str]:
+    before, found, after = template.partition("{solution}")
+    if not found:
+        raise SelectionError(f"solution_template {template!r} does not hold {{solution}}")
+    return before.replace("{question}", question), after.replace("{question}", question)
+
+
+def _text_row(document_id: str, token_ids: list[int], text: str) -> dict[str, object]:
+    return {
+        "problem_id": document_id,
+        "question": None,
+        "response": text,
+        "token_ids": token_ids,
+        "prompt_tokens": 0,
+        "response_tokens": len(token_ids),
+    }
+
+
+def _table(rows: list[dict[str, object]]) -> pl.DataFrame:
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "problem_id": pl.String,
+        "question": pl.String,
+        "response": pl.String,
+        "token_ids": pl.List(pl.Int32),
+        "prompt_tokens": pl.Int32,
+        "response_tokens": pl.Int32,
+    }
+    table = pl.DataFrame(rows, schema=schema, orient="row").with_row_index("sequence")
+    return table.with_columns(
+        sample=pl.lit(None, dtype=pl.Int32), correctness_ratio=pl.lit(None, dtype=pl.Float64)
+    )

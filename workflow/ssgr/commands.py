@@ -1,0 +1,283 @@
+"""The stage commands: each reads files, calls one typed function of the package, writes files.
+
+A command is a pydantic model, so that its flags, their checks and its ``--help`` are one
+definition, and a nested spec is passed as JSON (``--sampling '{"n": 4}'``) or flag by flag
+(``--sampling.n 4``). Paths come from the caller: Snakemake, or a person.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import BeforeValidator, Field, field_validator
+
+from ssgr.config import (
+    Budget,
+    Config,
+    Filters,
+    Model,
+    ProblemSet,
+    Pruning,
+    Sampling,
+    Source,
+    Strict,
+)
+from ssgr.errors import SsgrError
+from ssgr.provenance import describe, fingerprint
+from ssgr.tables import (
+    Calibration,
+    Funnel,
+    Grades,
+    Problems,
+    Responses,
+    Scores,
+    read,
+    write,
+)
+
+
+def _folder(value: object) -> object:
+    """A bare path stands for a registry entry with that path."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+class ProblemsCommand(Strict):
+    """Write a problem set (or documents) as one table, in its seeded order."""
+
+    data: ProblemSet = Field(description="registry entry: where the problems come from")
+    out: Path = Field(description="Parquet file to write")
+
+    def cli_cmd(self) -> None:
+        """Load, check and write the set."""
+        from ssgr.problems import load
+
+        table, schema = load(self.data)
+        write(table, schema, self.out, describe(data=self.data.model_dump()))
+        print(f"{len(table)} rows -> {self.out}")
+
+
+class SampleCommand(Strict):
+    """Sample responses to a problem set, or to the rows first..last of it (a shard)."""
+
+    problems: Path = Field(description="Problems table")
+    model: Model = Field(description="registry entry of the dense model: prompt, dtype, engine")
+    checkpoint: str | None = Field(None, description="sample this pruned folder in its place")
+    sampling: Sampling = Field(description="how responses are drawn")
+    first: int = Field(0, ge=0, description="first problem (row) of the shard")
+    last: int | None = Field(None, description="row after the last problem of the shard")
+    out: Path = Field(description="Responses table to write")
+
+    def cli_cmd(self) -> None:
+        """Load the model, sample, write."""
+        from ssgr.sampling import sample
+        from ssgr.sampling.engine import load_engine
+        from ssgr.sampling.prompts import load_tokenizer
+
+        problems = read(self.problems, Problems)
+        shard = problems.slice(self.first, (self.last or len(problems)) - self.first)
+        if shard.is_empty():
+            raise SsgrError(
+                f"{self.problems} holds {len(problems)} problems, none in rows "
+                f"{self.first}..{self.last}: lower pool.problems to {len(problems)} or less"
+            )
+        folder = self.checkpoint or self.model.path
+        revision = None if self.checkpoint else self.model.revision
+        engine = load_engine(
+            self.model.engine,
+            folder,
+            revision=revision,
+            dtype=self.model.dtype,
+            trust_remote_code=self.model.trust_remote_code,
+            batch_size=self.model.batch_size,
+        )
+        responses = sample(
+            shard,
+            folder,
+            template=self.model.prompt,
+            sampling=self.sampling,
+            engine=engine,
+            tokenizer=load_tokenizer(folder, revision=revision),
+        )
+        spec = describe(
+            prompt=self.model.prompt,
+            engine=self.model.engine,
+            checkpoint=self.checkpoint,
+            fingerprint=fingerprint(folder),
+            sampling=self.sampling.model_dump(),
+            problems=[self.first, self.last],
+        )
+        write(responses, Responses, self.out, spec)
+
+
+class GradeCommand(Strict):
+    """Judge responses against reference answers and measure their quality."""
+
+    responses: Path = Field(description="Responses table")
+    problems: Path = Field(description="Problems table")
+    method: Literal["math", "choice"] = Field("math", description="how an answer is judged")
+    think_open: str = Field("<think>", description="tag that opens the thinking")
+    think_close: str = Field("</think>", description="tag that closes the thinking")
+    time_limit: float = Field(5.0, gt=0, description="seconds for one verdict")
+    workers: int = Field(1, ge=1, description="judging processes")
+    out: Path = Field(description="Grades table to write")
+
+    def cli_cmd(self) -> None:
+        """Grade and write."""
+        from ssgr.grading import grade
+
+        grades = grade(
+            read(self.responses, Responses),
+            read(self.problems, Problems),
+            method=self.method,
+            think_open=self.think_open,
+            think_close=self.think_close,
+            time_limit=self.time_limit,
+            workers=self.workers,
+        )
+        write(grades, Grades, self.out, describe(grade=self.model_dump()))
+        verdicts = grades["verdict"].value_counts(sort=True)
+        print(f"{len(grades)} responses:", dict(verdicts.iter_rows()))
+
+
+class SelectCommand(Strict):
+    """Select a calibration set: a pool's responses, reference solutions, or plain text."""
+
+    length: str = Field(description="length rule, or `solution`, or `text`")
+    tau: str = Field("none", description="difficulty threshold on c, or a band lo..hi")
+    budget: Budget = Field(description="sequences, tokens of each, seed")
+    filters: Filters = Field(Filters(), description="quality thresholds")
+    solution_template: str = Field(
+        Source.model_fields["solution_template"].default,
+        description="a reference solution as calibration text",
+    )
+    model: Model = Field(description="registry entry of the model (its tokenizer)")
+    problems: Path = Field(description="Problems table, or Documents for text")
+    responses: list[Path] = Field([], description="Responses tables (shards) of the pool")
+    grades: list[Path] = Field([], description="their Grades tables")
+    out: Path = Field(description="Calibration table to write")
+    funnel: Path = Field(description="Funnel table to write")
+
+    def cli_cmd(self) -> None:
+        """Select and write."""
+        from ssgr.config import REFERENCE_LENGTHS
+
+        make = self._from_reference if self.length in REFERENCE_LENGTHS else self._from_pool
+        calibration, funnel = make()
+        spec = describe(select=self.model_dump(exclude={"responses", "grades"}))
+        write(funnel, Funnel, self.funnel, spec)
+        write(calibration, Calibration, self.out, spec)
+        print(funnel)
+
+    def _from_pool(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        from ssgr.calibration import of_responses
+        from ssgr.selection import select
+
+        if not self.responses or len(self.responses) != len(self.grades):
+            shards = f"{len(self.responses)} and {len(self.grades)}"
+            raise SsgrError(
+                f"length rule {self.length!r} selects from a pool: give --responses and --grades, "
+                f"the same number of shards of each (not {shards})"
+            )
+        question_tokens = pl.col("prompt_token_ids").list.len().alias("prompt_tokens")
+        keys = ["problem_id", "sample"]
+        prompts = pl.concat(
+            read(shard, Responses).select(*keys, question_tokens) for shard in self.responses
+        )
+        grades = pl.concat(read(shard, Grades) for shard in self.grades)
+        selection = select(
+            grades.join(prompts, on=keys), self.length, self.tau, self.filters, self.budget
+        )
+        responses = pl.concat(
+            read(shard, Responses).join(selection.chosen, on=keys, how="semi")
+            for shard in self.responses
+        )
+        problems = read(self.problems, Problems)
+        table = of_responses(selection.chosen, responses, problems, self.budget)
+        return table, selection.funnel
+
+    def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        from ssgr.calibration import of_documents, of_solutions
+        from ssgr.sampling.prompts import load_tokenizer
+        from ssgr.tables import Documents
+
+        tokenizer = load_tokenizer(self.model.path, revision=self.model.revision)
+        end = int(tokenizer.eos_token_id)
+
+        def encode(text: str) -> list[int]:
+            return list(tokenizer.encode(text, add_special_tokens=False))
+
+        if self.length == "text":
+            return of_documents(read(self.problems, Documents), encode, end, self.budget)
+        problems = read(self.problems, Problems)
+        return of_solutions(problems, encode, end, self.solution_template, self.budget)
+
+
+class PruneCommand(Strict):
+    """Prune a model folder on a calibration set into an ordinary Hugging Face folder."""
+
+    model: Annotated[Model, BeforeValidator(_folder)] = Field(
+        description="dense model: a Hugging Face folder or hub id, or a registry entry as JSON"
+    )
+    calibration: Path | None = Field(
+        None, description="Parquet file with a token_ids column; not needed by magnitude"
+    )
+    pruner: str = Field("sparsegpt", description="how weights are chosen and updated")
+    sparsity: str = Field("50", description="percent, or N:M (N zeros in every M), e.g. 2:4")
+    settings: Pruning = Field(Pruning(), description="constants of the pruner")
+    device: str = Field("auto", description="cpu, cuda, ...; auto takes a GPU if there is one")
+    out: Path = Field(description="folder to write")
+
+    @field_validator("sparsity", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> str:
+        return str(value)
+
+    def cli_cmd(self) -> None:
+        """Prune and write."""
+        from ssgr.pruning.checkpoint import prune_checkpoint
+        from ssgr.pruning.pruner import PrunerSettings
+        from ssgr.sparsity import Sparsity
+
+        sequences: list[list[int]] = []
+        if self.calibration is not None:
+            sequences = read(self.calibration, Calibration)["token_ids"].to_list()
+        report = prune_checkpoint(
+            self.model.path,
+            self.out,
+            sequences=sequences,
+            pruner=self.pruner,
+            sparsity=Sparsity.parse(self.sparsity),
+            settings=PrunerSettings(**self.settings.model_dump()),
+            device=self.device,
+            dtype=self.model.dtype,
+            revision=self.model.revision,
+            trust_remote_code=self.model.trust_remote_code,
+            spec=describe(prune=self.model_dump(exclude={"out"})),
+        )
+        print(report.select("matrix", "sparsity", "relative_error", "seconds"))
+
+
+class ScoreCommand(Strict):
+    """Turn the grades of one benchmark into its scores."""
+
+    grades: Path = Field(description="Grades table")
+    out: Path = Field(description="Scores table to write")
+
+    def cli_cmd(self) -> None:
+        """Score and write."""
+        from ssgr.scores import score
+
+        write(score(read(self.grades, Grades)), Scores, self.out, describe(grades=self.grades))
+
+
+class ReportCommand(Strict):
+    """Draw the report: one page that works offline."""
+
+    config: Config = Field(description="the whole configuration, as JSON")
+    out: Path = Field(description="HTML file to write")
+
+    def cli_cmd(self) -> None:
+        """Gather, render, write."""
+        from ssgr.report import write_report
+
+        write_report(Path(self.config.results), Path(self.config.pool.path), self.config, self.out)

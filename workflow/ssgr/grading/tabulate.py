@@ -1,0 +1,117 @@
+"""Grade a table of responses: one verdict and the measured quality of each."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from ssgr.errors import TableError
+from ssgr.grading.judge import Verdict, extract, find_method
+from ssgr.grading.pool import judge_pairs
+from ssgr.quality import Quality, measure
+from ssgr.tables import Grades
+
+SHOWN = 10
+"""Problem ids named in an error."""
+
+
+def grade(
+    responses: pl.DataFrame,
+    problems: pl.DataFrame,
+    *,
+    method: str = "math",
+    think_close: str = "</think>",
+    think_open: str = "<think>",
+    time_limit: float = 5.0,
+    workers: int = 1,
+) -> pl.DataFrame:
+    """Grade every response.
+
+    Args:
+        responses: a Responses table.
+        problems: a Problems table that holds the answer of every problem in ``responses``.
+        method: "math" or "choice".
+        think_close: the tag after which the answer stands; empty for a model without thinking.
+        think_open: the tag before the thinking, which the prompt may have written already.
+        time_limit: seconds per answer that needs math-verify.
+        workers: child processes at most.
+
+    Returns:
+        A Grades table sorted by problem_id and sample, with one row per response.
+
+    Raises:
+        TableError: a response's problem is unknown, or has no answer; names the problems.
+        ConfigError: unknown method.
+    """
+    find_method(method)
+    if responses.is_empty():
+        return Grades.create_empty()
+    golds = _golds(responses, problems)
+    rows = responses.sort("problem_id", "sample").select(
+        "problem_id", "sample", "text", "token_ids", "finish_reason", "tokens"
+    )
+    pairs = [
+        (golds[problem_id], extract(text, method, think_close))
+        for problem_id, text in rows.select("problem_id", "text").iter_rows()
+    ]
+    verdicts = judge_pairs(pairs, method=method, time_limit=time_limit, workers=workers)
+    qualities = (
+        measure(
+            text,
+            token_ids.to_numpy(),
+            finished=reason == "stop",
+            has_answer=answer is not None,
+            think_open=think_open,
+            think_close=think_close,
+        )
+        for (_, answer), text, token_ids, reason in zip(
+            pairs, rows["text"], rows["token_ids"], rows["finish_reason"], strict=True
+        )
+    )
+    return _table(rows, (verdicts[pair] for pair in pairs), qualities)
+
+
+def _golds(responses: pl.DataFrame, problems: pl.DataFrame) -> dict[str, str]:
+    """Return the answer of every problem that has responses."""
+    asked = responses["problem_id"].unique().sort().to_list()
+    golds: dict[str, str | None] = dict(problems.select("problem_id", "answer").iter_rows())
+    unknown = [problem_id for problem_id in asked if problem_id not in golds]
+    if unknown:
+        raise TableError(
+            f"{_named(unknown)} of the responses not in the table of problems: these responses "
+            "are of another problem set; grade them with the problems they were sampled from"
+        )
+    unanswered = [problem_id for problem_id in asked if not (golds[problem_id] or "").strip()]
+    if unanswered:
+        raise TableError(
+            f"{_named(unanswered)} without an answer, so no response can be graded: map the "
+            "answer field of the problem set, or drop these problems"
+        )
+    return {problem_id: golds[problem_id] or "" for problem_id in asked}
+
+
+def _named(problem_ids: list[str]) -> str:
+    shown = ", ".join(problem_ids[:SHOWN]) + (", ..." if len(problem_ids) > SHOWN else "")
+    return f"{len(problem_ids)} problem(s) ({shown})"
+
+
+def _table(
+    rows: pl.DataFrame, verdicts: Iterable[Verdict], qualities: Iterable[Quality]
+) -> pl.DataFrame:
+    judged = pl.DataFrame(
+        [
+            {
+                "extracted": verdict.extracted,
+                "verdict": verdict.verdict,
+                "correct": verdict.verdict == "correct",
+                "method": verdict.method,
+                "milliseconds": verdict.milliseconds,
+                **vars(quality),
+            }
+            for verdict, quality in zip(verdicts, qualities, strict=True)
+        ],
+        infer_schema_length=None,
+    )
+    keys = rows.select("problem_id", "sample", "tokens")
+    return Grades.validate(
+        pl.concat([keys, judged], how="horizontal").select(Grades.column_names()), cast=True
+    )

@@ -1,0 +1,107 @@
+"""What made a file: digests of code and of models, so that a change of either is seen.
+
+Snakemake sees a changed shell line, but not a changed module behind it. A digest of the module's
+syntax tree, over everything of ours that it imports, becomes a param of the rule: a comment or a
+docstring changes nothing, a changed line reruns exactly the rules that run it.
+"""
+
+import ast
+import json
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+# Sampling costs GPU-hours: a refactoring must not throw a pool away. Raise this by hand when the
+# same spec would give other responses.
+SAMPLING_VERSION = 1
+WINDOW = 65536
+
+
+def code_digest(*modules: str) -> str:
+    """Return a digest of the code of ``modules`` and of all of ssgr that they import.
+
+    Args:
+        modules: dotted names inside the package, such as ``ssgr.selection``.
+    """
+    digest = blake2b(digest_size=8)
+    for path in sorted(closure(*modules)):
+        digest.update(f"{path.relative_to(PACKAGE)}:{ast.dump(_parsed(path.read_text()))}".encode())
+        if path.name == "__init__.py":  # a package's templates and styles are code too
+            for data in sorted([*path.parent.glob("*.j2"), *path.parent.glob("*.css")]):
+                digest.update(data.read_bytes())
+    return digest.hexdigest()
+
+
+def closure(*modules: str) -> set[Path]:
+    """Return the files of ``modules`` and of everything of ssgr that they import."""
+    seen: set[Path] = set()
+    waiting = [path for module in modules for path in _files(module)]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += [file for module in _imports(path) for file in _files(module)]
+    return seen
+
+
+def fingerprint(model: str) -> str:
+    """Return a cheap fingerprint of a local model folder; empty for a hub id.
+
+    Small files are read whole; of each weights file the size and 16 windows of 64 KiB, so that a
+    retrained or replaced model is noticed without reading 140 GB at every start.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return ""
+    digest = blake2b(digest_size=8)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in {".json", ".jinja", ".safetensors"}:
+            digest.update(path.name.encode())
+            _update(digest, path)
+    return digest.hexdigest()
+
+
+def describe(**parts: object) -> str:
+    """Return the provenance that is written into a file's metadata, as JSON."""
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _update(digest: blake2b, path: Path) -> None:
+    size = path.stat().st_size
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        for start in range(0, max(size, 1), max(WINDOW, size // 16)):
+            file.seek(start)
+            digest.update(file.read(WINDOW))
+
+
+def _files(module: str) -> list[Path]:
+    """The file of ``module``; a name inside a module, or a package, means that file."""
+    base = PACKAGE.joinpath(*module.split(".")[1:])
+    for file in (base.with_suffix(".py"), base / "__init__.py"):
+        if base != PACKAGE and file.is_file():
+            return [file]
+    return _files(module.rpartition(".")[0]) if "." in module else []
+
+
+def _imports(path: Path) -> list[str]:
+    """Dotted names of ssgr that the file imports, at any depth of its code."""
+    names: list[str] = []
+    for node in ast.walk(_parsed(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in names if name.startswith("ssgr.")]
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    """The syntax tree, docstrings left out."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return tree

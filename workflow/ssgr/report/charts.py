@@ -1,0 +1,219 @@
+"""The report's charts: tables in, Altair charts out. One colour per calibration in all of them.
+
+Each chart is drawn twice, for a desktop and for a phone: text in a shrunken chart is unreadable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import altair as alt
+import polars as pl
+
+from ssgr.points import DENSE
+from ssgr.report.appearance import CORRECT, INK, WRONG, setting_name
+from ssgr.report.drawing import Layout, Panel, band_axis, colour, finish, fixed
+
+BINS = 32
+WIDEST_BAR = 44
+Hues = dict[str, str]
+
+
+def accuracy(
+    scores: pl.DataFrame, names: dict[str, str], hues: Hues, layout: Layout
+) -> alt.ConcatChart:
+    """pass@1 with 95 % error bars per benchmark and calibration, a panel per pruner and sparsity.
+
+    Args:
+        scores: one model's scores with the average, as of ``comparison.with_average``.
+        names: displayed name of each benchmark key, in order.
+        hues: colour of each label.
+        layout: room for the chart.
+    """
+    percent = scores.with_columns(
+        value=100 * pl.col("pass_at_1"), error=196 * pl.col("standard_error")
+    ).with_columns(
+        low=(pl.col("value") - pl.col("error")).clip(0, 100),
+        high=(pl.col("value") + pl.col("error")).clip(0, 100),
+        said=pl.format("{} ± {} %", fixed("value", 1), fixed("error", 1)),
+    )
+    return _by_benchmark(percent, names, hues, layout, "pass@1, %")
+
+
+def lengths(
+    scores: pl.DataFrame, names: dict[str, str], hues: Hues, layout: Layout
+) -> alt.ConcatChart:
+    """Mean response length (the paper's Figure 5), in tokens; arguments as of accuracy."""
+    tokens = scores.with_columns(value=pl.col("mean_tokens")).with_columns(
+        said=pl.format("{} tokens", fixed("value", 0))
+    )
+    return _by_benchmark(tokens, names, hues, layout, "mean length, tokens")
+
+
+def truncation(
+    scores: pl.DataFrame, names: dict[str, str], hues: Hues, layout: Layout
+) -> alt.ConcatChart:
+    """Share of responses cut at the longest length; arguments as of accuracy."""
+    low = replace(layout, height=layout.height // 2)
+    percent = scores.with_columns(value=100 * pl.col("truncated")).with_columns(
+        said=pl.format("{} % truncated", fixed("value", 1))
+    )
+    return _by_benchmark(percent, names, hues, low, "truncated, %")
+
+
+def correctness(pool: pl.DataFrame, taus: Sequence[float], layout: Layout) -> alt.ConcatChart:
+    """Histogram of the correctness ratio c = k/n over the problems of one source's pool.
+
+    ``taus`` are the thresholds that calibrations of this run keep problems below.
+    """
+    ratios = pool.group_by("problem_id").agg(c=pl.col("correct").mean(), n=pl.len())
+    n = int(ratios["n"].max() or 1)  # type: ignore[arg-type]
+    half = 0.5 / n
+    counts = ratios.group_by("c").agg(problems=pl.len()).sort("c")
+    bars = counts.with_columns(
+        left=pl.col("c") - 0.86 * half,
+        right=pl.col("c") + 0.86 * half,
+        said=pl.format("c = {} / {}: {} problems", (pl.col("c") * n).round(), n, "problems"),
+    )
+    x = alt.X(
+        "left:Q",
+        title=f"correctness ratio c = k/{n}",
+        scale=alt.Scale(domain=[-half, 1 + half], nice=False),
+        axis=alt.Axis(grid=False, values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
+    )
+    histogram = (
+        alt.Chart(bars)
+        .mark_rect(color=CORRECT)
+        .encode(x=x, x2="right", y=alt.Y("problems:Q", title="problems"), y2=alt.datum(0),
+                description="said")
+    )  # fmt: skip
+    limits = [_limit(tau + half, f"τ = {tau:.2f}", 14 * row) for row, tau in enumerate(taus)]
+    _, width = layout.panel(2)
+    return finish([alt.layer(histogram, *limits).properties(width=width, height=190)], 1)
+
+
+def _limit(at: float, name: str, drop: int) -> alt.LayerChart:
+    """A named vertical line, its name ``drop`` pixels below the top."""
+    base = alt.Chart(pl.DataFrame({"at": [at], "name": [name]})).encode(x="at:Q")
+    text = base.mark_text(align="right", dx=-5, baseline="top", color=INK, fontSize=12)
+    line = base.mark_rule(color=INK, strokeDash=[4, 3])
+    return alt.layer(line, text.encode(y=alt.value(2 + drop), text="name:N"))
+
+
+def pool_lengths(pool: pl.DataFrame, layout: Layout) -> alt.ConcatChart:
+    """Token lengths of the correct and of the wrong responses of one source's pool."""
+    longest = max(float(pool["tokens"].max() or 1), 1.0)  # type: ignore[arg-type]
+    step = longest / BINS
+    judged = pool.with_columns(
+        verdict=pl.when("correct").then(pl.lit("correct")).otherwise(pl.lit("wrong")),
+        bin=(pl.col("tokens") / step).floor().clip(0, BINS - 1).cast(pl.Int64),
+    )
+    share = 100 * pl.len() / pl.col("total").first()
+    counts = (
+        judged.with_columns(total=pl.len().over("verdict"))
+        .group_by("verdict", "bin")
+        .agg(share=share)
+    )
+    every = pl.DataFrame({"bin": range(BINS + 1)}, schema={"bin": pl.Int64})
+    filled = (
+        every.join(judged.select("verdict").unique(), how="cross")
+        .join(counts, on=["verdict", "bin"], how="left")
+        .with_columns(pl.col("share").fill_null(0.0), start=pl.col("bin") * step)
+        .sort("verdict", "bin")
+    )
+    fill = alt.Color(
+        "verdict:N",
+        title=None,
+        scale=alt.Scale(domain=["correct", "wrong"], range=[CORRECT, WRONG]),
+        legend=alt.Legend(orient="top", symbolType="square"),
+    )
+    _, width = layout.panel(2)
+    areas = (
+        alt.Chart(filled)
+        .mark_area(interpolate="step-after", opacity=0.55, line={"strokeWidth": 1.5})
+        .encode(
+            x=alt.X("start:Q", title="response length, tokens", axis=alt.Axis(grid=False),
+                    scale=alt.Scale(domain=[0, longest], nice=False)),
+            y=alt.Y("share:Q", title="% of its kind", stack=None),
+            color=fill,
+        )
+    )  # fmt: skip
+    return finish([areas.properties(width=width, height=190)], 1)
+
+
+def block_errors(blocks: pl.DataFrame, hues: Hues, layout: Layout) -> alt.ConcatChart:
+    """Relative output error by block, a line per calibration, a panel per pruner and sparsity.
+
+    ``blocks`` are one model's rows with a measured error.
+    """
+    panels = blocks.partition_by("pruner", "sparsity", maintain_order=True)
+    abreast, width = layout.panel(len(panels))
+    highest = 100 * float(blocks["relative_error"].max() or 0)  # type: ignore[arg-type]
+    labels = blocks["label"].unique(maintain_order=True).to_list()
+    drawn: list[Panel] = []
+    for panel in panels:
+        said = pl.format("{}, block {}: {} %", "label", "block", fixed("percent", 2))
+        rows = panel.with_columns(percent=100 * pl.col("relative_error")).with_columns(said=said)
+        count = rows["block"].n_unique()
+        base = alt.Chart(rows, title=setting_name(panel["pruner"][0], panel["sparsity"][0]))
+        lines = base.mark_line(
+            strokeWidth=2, point=alt.OverlayMarkDef(size=36, filled=True)
+        ).encode(
+            x=alt.X("block:Q", title="block", axis=alt.Axis(
+                grid=False, format="d", tickMinStep=1, tickCount=min(count, 10))),
+            y=alt.Y("percent:Q", title="relative output error, %",
+                    scale=alt.Scale(domain=[0, highest], nice=True)),
+            color=colour(labels, hues, layout),
+            description="said",
+        )  # fmt: skip
+        drawn.append(lines.properties(width=width, height=layout.height))
+    return finish(drawn, abreast)
+
+
+def _by_benchmark(
+    rows: pl.DataFrame, names: dict[str, str], hues: Hues, layout: Layout, title: str
+) -> alt.ConcatChart:
+    """Grouped bars of ``value`` with the dense model as a line across each group.
+
+    ``rows`` hold label, benchmark, value, said, and low and high where there is an error.
+    """
+    named = rows.with_columns(
+        name=pl.col("benchmark").replace_strict(names, return_dtype=pl.String),
+        said=pl.format("{}, {}: {}", "label", pl.col("benchmark").replace(names), "said"),
+    )
+    dense = named.filter(pl.col("label") == DENSE)
+    panels = named.filter(pl.col("label") != DENSE).partition_by(
+        "pruner", "sparsity", maintain_order=True
+    )
+    abreast, room = layout.panel(len(panels))
+    bars = max(panel["label"].n_unique() for panel in panels)
+    width = min(room, len(names) * (bars * WIDEST_BAR + 24))
+    labels = [label for label in named["label"].unique(maintain_order=True) if label != DENSE]
+    hue = colour([*labels, DENSE], hues, layout)
+    reach = "high" if "high" in named.columns else "value"
+    highest = float(named[reach].max() or 0)  # type: ignore[arg-type]
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[0, max(highest, 1)], nice=True))
+    x = alt.X(
+        "name:N", title=None, sort=list(names.values()), axis=band_axis(list(names.values()), width)
+    )
+    drawn: list[Panel] = []
+    for panel in panels:
+        own = alt.XOffset("label:N", sort=panel["label"].unique(maintain_order=True).to_list())
+        layers: list[alt.Chart] = [
+            alt.Chart(panel).mark_bar().encode(
+                x=x, xOffset=own, y=y, color=hue, description="said")
+        ]  # fmt: skip
+        if "low" in panel.columns:
+            layers.append(
+                alt.Chart(panel).mark_rule(color=INK, opacity=0.75).encode(
+                    x=x, xOffset=own, y=alt.Y("low:Q", title=title), y2="high:Q")
+            )  # fmt: skip
+        layers.append(
+            alt.Chart(dense).mark_rule(strokeWidth=2.2).encode(
+                x=alt.X("name:N", sort=list(names.values()), bandPosition=0),
+                x2=alt.X2("name:N", bandPosition=1), y=y, color=hue, description="said")
+        )  # fmt: skip
+        heading = setting_name(panel["pruner"][0], panel["sparsity"][0])
+        drawn.append(
+            alt.layer(*layers).properties(title=heading, width=width, height=layout.height)
+        )
+    return finish(drawn, abreast)

@@ -1,0 +1,202 @@
+"""The page: tables and charts set in one HTML file that needs neither network nor script.
+
+Everything is inlined: the style sheet, and each chart as SVG, once for a wide page and once for a
+phone. Numbers are formatted here and in the template, nowhere computed.
+"""
+
+import platform
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata, resources
+from typing import Any
+
+import altair as alt
+import polars as pl
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from ssgr.config import REFERENCE_LENGTHS, Config
+from ssgr.points import NONE
+from ssgr.report import charts
+from ssgr.report.appearance import AVERAGE, benchmark_names, colours, setting_name
+from ssgr.report.comparison import compare, headline, with_average
+from ssgr.report.drawing import DESKTOP, PHONE, Layout, svg
+from ssgr.report.gather import ReportTables
+
+Row = dict[str, Any]
+SOFTWARE = ("ssgr", "torch", "transformers", "vllm", "math-verify", "polars", "snakemake")
+
+
+def render(
+    tables: ReportTables,
+    config: Config,
+    *,
+    made: datetime | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> str:
+    """Return the report as one self-contained HTML page.
+
+    Args:
+        tables: what ``gather`` found.
+        config: what was run.
+        made: the date shown; default is now.
+        versions: name and version of the software that ran; default is what is installed here.
+    """
+    averaged = compare(with_average(tables.scores))
+    hues = colours(config)
+    environment = Environment(
+        loader=PackageLoader("ssgr.report", "."),
+        autoescape=select_autoescape(["html", "j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html.j2").render(
+        config=config,
+        style=Markup(resources.files("ssgr.report").joinpath("style.css").read_text("utf-8")),
+        sentences=headline(averaged, config),
+        hues=hues,
+        header=_header(tables.scores, config),
+        models=[
+            {"name": model}
+            | _results(averaged.filter(pl.col("model") == model), config, hues)
+            | _calibrations(tables, model)
+            | _pruning(tables.blocks.filter(pl.col("model") == model), model, hues)
+            | {"pools": _pools(tables, model, config)}
+            for model in config.run.models
+        ],
+        timed_out=tables.scores["timed_out"].sum(),
+        source_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        made=made or datetime.now(UTC),
+        versions=installed_versions() if versions is None else versions,
+    )
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the software that a run rests on, as far as it is installed."""
+    found = {"Python": platform.python_version()}
+    for name in SOFTWARE:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _header(scores: pl.DataFrame, config: Config) -> list[Row]:
+    """The columns of the main table: name, role and number of problems of each benchmark."""
+    problems = dict(scores.select("benchmark", "problems").iter_rows())
+    return [
+        {"name": name, "role": config.benchmarks[key].role, "problems": problems[key]}
+        for key, name in benchmark_names(config).items()
+    ]
+
+
+def _results(averaged: pl.DataFrame, config: Config, hues: dict[str, str]) -> Row:
+    """The main table's blocks of one model, and its charts of accuracy and length."""
+    model = averaged["model"][0]
+    names = benchmark_names(config)
+    if len(names) > 1:
+        names |= {AVERAGE: AVERAGE}
+    averaged = averaged.filter(pl.col("benchmark").is_in(list(names)))
+    blocks = averaged.partition_by("pruner", "sparsity", maintain_order=True)
+    figures: dict[str, Callable[[Layout], alt.ConcatChart]] = {
+        "accuracy": lambda layout: charts.accuracy(averaged, names, hues, layout),
+        "lengths": lambda layout: charts.lengths(averaged, names, hues, layout),
+        "truncation": lambda layout: charts.truncation(averaged, names, hues, layout),
+    }
+    return {
+        "blocks": [_block(block, list(names)) for block in blocks],
+        "truncates": averaged["truncated"].max() != 0,
+    } | {name: _figure(f"{name}-{model}", draw) for name, draw in figures.items()}
+
+
+def _block(block: pl.DataFrame, benchmarks: list[str]) -> Row:
+    """One pruner at one sparsity: its rows, each with a cell per benchmark and the average."""
+    pruner, sparsity = block["pruner"][0], block["sparsity"][0]
+    rows = [
+        {
+            "label": row["label"][0],
+            "cells": [row.row(by_predicate=pl.col("benchmark") == key, named=True)
+                      for key in benchmarks],
+        }
+        for row in block.partition_by("label", maintain_order=True)
+    ]  # fmt: skip
+    return {"heading": None if pruner == NONE else setting_name(pruner, sparsity), "rows": rows}
+
+
+def _calibrations(tables: ReportTables, model: str) -> Row:
+    """One model's calibration sets, each with the steps of its funnel."""
+    sets = tables.calibrations.filter(pl.col("model") == model)
+    entries = []
+    for row in sets.iter_rows(named=True):
+        steps = tables.funnel.filter(
+            (pl.col("model") == model) & (pl.col("label") == row["label"])
+        ).select("step", "problems", "responses")
+        widest = max(steps["problems"].max() or 1, 1)  # type: ignore[type-var]
+        row["unit"] = "documents" if row["length"] == "text" else "problems"
+        row["of_responses"] = row["length"] not in REFERENCE_LENGTHS
+        row["steps"] = [
+            step | {"share": 100 * step["problems"] / widest} for step in steps.to_dicts()
+        ]
+        entries.append(row)
+    return {"calibrations": entries}
+
+
+def _pruning(blocks: pl.DataFrame, model: str, hues: dict[str, str]) -> Row:
+    """One model's error curves, and what each pruned checkpoint came to."""
+    measured = blocks.filter(pl.col("relative_error").is_not_null())
+    figure = None
+    if len(measured):
+        figure = _figure(
+            f"blocks-{model}", lambda layout: charts.block_errors(measured, hues, layout)
+        )
+    checkpoints = blocks.group_by("pruner", "sparsity", "label", maintain_order=True).agg(
+        reached=pl.col("zeros").sum() / pl.col("weights").sum(),
+        weights=pl.col("weights").sum(),
+        relative_error=pl.col("relative_error").mean(),
+        seconds=pl.col("seconds").sum(),
+    )
+    rows = [
+        row | {"setting": setting_name(row["pruner"], row["sparsity"])}
+        for row in checkpoints.iter_rows(named=True)
+    ]
+    return {"errors": figure, "checkpoints": rows}
+
+
+def _pools(tables: ReportTables, model: str, config: Config) -> list[Row]:
+    """Charts and counts of the pools that one model's calibrations are taken from."""
+    own = tables.pool.filter(pl.col("model") == model)
+    return [_pool(rows, config) for rows in own.partition_by("source", maintain_order=True)]
+
+
+def _pool(rows: pl.DataFrame, config: Config) -> Row:
+    source, name = rows["source"][0], f"{rows['model'][0]}-{rows['source'][0]}"
+    bounds = {
+        float(bound)
+        for entry in config.run_calibrations.values()
+        if entry.source == source and entry.tau
+        for bound in entry.tau.split("..")
+    }
+    taus = sorted(bound for bound in bounds if 0 < bound < 1)
+    ratios = rows.group_by("problem_id").agg(pl.col("correct").mean())["correct"]
+    return {
+        "source": source,
+        "problems": len(ratios),
+        "responses": len(rows),
+        "correct": rows["correct"].mean(),
+        "always": (ratios == 1).mean(),
+        "never": (ratios == 0).mean(),
+        "ratios": _figure(f"ratios-{name}", lambda layout: charts.correctness(rows, taus, layout)),
+        "lengths": _figure(f"pool-{name}", lambda layout: charts.pool_lengths(rows, layout)),
+    }
+
+
+def _figure(name: str, draw: Callable[[Layout], alt.ConcatChart]) -> Markup:
+    """A chart drawn for wide pages and for phones; the style sheet shows one of them."""
+    drawings = [
+        f'<div class="{layout.name}">{svg(draw(layout), f"{name}-{layout.name}")}</div>'
+        for layout in (DESKTOP, PHONE)
+    ]
+    return Markup("\n".join(drawings))

@@ -1,0 +1,132 @@
+"""What every sampling engine promises, and the registry that makes one by name.
+
+This module stays free of torch and vLLM: an engine's own module is imported when it is loaded.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal, Protocol
+
+from ssgr.config import Sampling
+from ssgr.errors import ConfigError, ModelError
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The rendered prompt of one problem, generation prompt included."""
+
+    problem_id: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response. ``token_ids`` ends with the end token when ``finish_reason`` is "stop".
+
+    ``mean_logprob`` is the mean over ``token_ids`` of the model's own log-probability: full
+    softmax at temperature 1, before the temperature and the nucleus of the sampling.
+    """
+
+    problem_id: str
+    sample: int
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    mean_logprob: float | None
+
+
+class Engine(Protocol):
+    """A loaded model that answers prompts."""
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Response]:
+        """Yield ``sampling.n`` responses per prompt, each as it finishes, in any order."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine runs. Nothing here may change a response beyond rounding.
+
+    Attributes:
+        batch_size: sequences decoded at the same time.
+        dtype: "auto" (the checkpoint's), "float32", "bfloat16" or "float16".
+        device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1" ...
+        max_length: longest prompt plus response that the engine must hold; None: the model's.
+    """
+
+    batch_size: int = 128
+    dtype: str = "auto"
+    device: str = "auto"
+    revision: str | None = None
+    trust_remote_code: bool = False
+    max_length: int | None = None
+
+
+class EngineFactory(Protocol):
+    """Loads a model folder or hub name into an engine."""
+
+    def __call__(self, model_folder: str, settings: EngineSettings) -> Engine:
+        """Load ``model_folder``."""
+        ...
+
+
+def _transformers(model_folder: str, settings: EngineSettings) -> Engine:
+    from ssgr.sampling.transformers_engine import load
+
+    return load(model_folder, settings)
+
+
+def _vllm(model_folder: str, settings: EngineSettings) -> Engine:
+    from ssgr.sampling.vllm_engine import load
+
+    return load(model_folder, settings)
+
+
+ENGINES: dict[str, EngineFactory] = {"transformers": _transformers, "vllm": _vllm}
+
+
+def load_engine(
+    name: str,
+    model_folder: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    batch_size: int = 128,
+    device: str = "auto",
+    max_length: int | None = None,
+) -> Engine:
+    """Load a model into the engine called ``name``; the options are those of `EngineSettings`.
+
+    Raises:
+        ConfigError: no engine has this name, or its package is not installed.
+        ModelError: the model cannot be loaded or the engine does not support it.
+    """
+    if name not in ENGINES:
+        near = get_close_matches(name, ENGINES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"There is no sampling engine {name!r}; choose {sorted(ENGINES)}.{hint}")
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
+    settings = EngineSettings(batch_size, dtype, device, revision, trust_remote_code, max_length)
+    return ENGINES[name](model_folder, settings)
+
+
+def check_lengths(prompts: Sequence[Prompt], sampling: Sampling, max_length: int | None) -> None:
+    """Refuse prompts that leave no room for ``max_tokens`` in ``max_length`` positions.
+
+    Raises:
+        ModelError: names the problem and both lengths.
+    """
+    for prompt in prompts:
+        count = len(prompt.token_ids)
+        if not count:
+            raise ModelError(f"The prompt of problem {prompt.problem_id!r} is empty.")
+        if max_length is not None and count + sampling.max_tokens > max_length:
+            raise ModelError(
+                f"Problem {prompt.problem_id!r} has {count} prompt tokens; with max_tokens "
+                f"{sampling.max_tokens} that is more than the {max_length} positions of the "
+                "model. Lower max_tokens in the sampling."
+            )

@@ -1,0 +1,215 @@
+"""Selection: which problems are kept and which response of each calibrates the pruner (section 4).
+
+Problem q with n responses, k of them correct, is kept if c = k/n <= tau. Incorrect responses are
+dropped, then low-quality ones, and a length rule takes one of the rest. Everything is decided
+on the grades, so that the responses' tokens are only read for the rows that were chosen.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from random import Random
+from typing import Literal, Protocol
+
+import polars as pl
+
+from ssgr.config import Budget, Filters
+from ssgr.errors import SelectionError
+
+
+class LengthRule(Protocol):
+    """Takes one of a problem's candidate responses.
+
+    ``lengths`` is ascending, in tokens; ``limit`` is l' = l - l_q, the room that the question
+    leaves; ``draws[i]`` is the draw number of candidate i. Returns the index of the one taken.
+    """
+
+    def __call__(
+        self,
+        lengths: Sequence[int],
+        limit: int,
+        draws: Sequence[int] = (),
+        rng: Random | None = None,
+    ) -> int:
+        """Return the index of the response taken."""
+        ...
+
+
+LENGTH_RULES: dict[str, LengthRule] = {}
+AMONG: dict[str, Literal["correct", "wrong"]] = {}
+
+
+def length_rule(
+    name: str, among: Literal["correct", "wrong"] = "correct"
+) -> Callable[[LengthRule], LengthRule]:
+    """Register a length rule under ``name``; it chooses among correct or wrong responses."""
+
+    def register(rule: LengthRule) -> LengthRule:
+        LENGTH_RULES[name] = rule
+        AMONG[name] = among
+        return rule
+
+    return register
+
+
+@length_rule("median")
+def median(
+    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
+) -> int:
+    """Equation 1: the median; if too long, the longest that fits; if none fits, the shortest.
+
+    m = floor(n'/2) is counted from 0: counted from 1, as printed, it is undefined for n' = 1.
+    """
+    middle = len(lengths) // 2
+    if lengths[middle] <= limit:
+        return middle
+    fitting = [index for index, length in enumerate(lengths) if length <= limit]
+    return fitting[-1] if fitting else 0
+
+
+@length_rule("shortest")
+def shortest(
+    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
+) -> int:
+    """Table 1, Short."""
+    return 0
+
+
+@length_rule("longest")
+def longest(
+    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
+) -> int:
+    """Table 1, Long."""
+    return len(lengths) - 1
+
+
+@length_rule("first-wrong", among="wrong")
+@length_rule("first")
+def first(
+    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
+) -> int:
+    """The first drawn: section 3.1's SGR, and Table 1's True (correct) and False (wrong) sample."""
+    return min(range(len(lengths)), key=lambda index: draws[index])
+
+
+@length_rule("random")
+def random(
+    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
+) -> int:
+    """Table 1, Random."""
+    if rng is None:
+        raise ValueError("the random length rule needs a random number generator")
+    return rng.randrange(len(lengths))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """``chosen``: problem_id, sample, correctness_ratio, as drawn; ``funnel``: what is left."""
+
+    chosen: pl.DataFrame
+    funnel: pl.DataFrame
+
+
+def select(
+    graded: pl.DataFrame, length: str, tau: str, filters: Filters, budget: Budget
+) -> Selection:
+    """Choose the calibration responses of a pool.
+
+    Args:
+        graded: the Grades columns and ``prompt_tokens`` (l_q), one row a response.
+        length: name of a length rule.
+        tau: ``0.75``, or a band ``0.50..0.99`` of the correctness ratio, ends included.
+        filters: quality thresholds.
+        budget: sequences wanted, tokens l of each, and the seed of the draw.
+
+    Raises:
+        SelectionError: fewer candidates than the budget asks for; shows the funnel.
+    """
+    ratio = (pl.col("verdict") == "correct").mean().over("problem_id")
+    low, high = _band(tau)
+    pool = graded.with_columns(correctness_ratio=ratio)
+    hard = pool.filter(pl.col("correctness_ratio").is_between(low - 1e-9, high + 1e-9))
+    judged = hard.filter(pl.col("verdict") == AMONG[length])
+    fit = judged.filter(quality(filters))
+    candidates = _apply(LENGTH_RULES[length], fit, budget)
+    chosen = draw(candidates, budget)
+    steps = {
+        "pool": pool,
+        f"c within {tau}" if ".." in tau else f"c <= {tau}": hard,
+        AMONG[length]: judged,
+        "good quality": fit,
+        f"length rule: {length}": candidates,
+        "drawn": chosen,
+    }
+    counts = funnel({name: (table["problem_id"].n_unique(), len(table)) for name, table in
+                     steps.items()})  # fmt: skip
+    require(chosen, budget, counts)
+    return Selection(chosen.select("problem_id", "sample", "correctness_ratio"), counts)
+
+
+def quality(filters: Filters) -> pl.Expr:
+    """Which responses are fit to calibrate on: not repetitive, with reasoning, right format."""
+    keep = (pl.col("rep_20") <= filters.max_rep_20) & (
+        pl.col("loop_share") <= filters.max_loop_share
+    )
+    for column, required in (
+        ("finished", filters.require_finished),
+        ("has_thinking", filters.require_thinking),
+        ("has_answer", filters.require_answer),
+    ):
+        keep = keep & pl.col(column) if required else keep
+    return keep
+
+
+def draw(candidates: pl.DataFrame, budget: Budget) -> pl.DataFrame:
+    """Draw ``budget.sequences`` rows at random: those whose id hashes lowest with the seed.
+
+    A larger budget holds a smaller one, and a grown pool changes the draw as little as it can.
+    """
+    column = candidates.columns[0]
+    order = [_hash(budget.seed, key) for key in candidates[column]]
+    ranked = candidates.with_columns(pl.Series("order", order, dtype=pl.UInt64))
+    return ranked.sort("order", column).drop("order").head(budget.sequences)
+
+
+def funnel(steps: dict[str, tuple[int, int]]) -> pl.DataFrame:
+    """Return a Funnel table from ``{step: (problems, responses)}``."""
+    rows = [(step, problems, responses) for step, (problems, responses) in steps.items()]
+    schema = {"step": pl.String, "problems": pl.Int64, "responses": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def require(chosen: pl.DataFrame, budget: Budget, counts: pl.DataFrame) -> None:
+    """Raise SelectionError, with the funnel, if the budget is not met and may not be missed."""
+    if len(chosen) == budget.sequences or (budget.allow_fewer and len(chosen) > 0):
+        return
+    shown = "\n".join(
+        f"  {step:<22} {problems:>8} problems {responses:>9} responses"
+        for step, problems, responses in counts.iter_rows()
+    )
+    raise SelectionError(
+        f"{budget.sequences} calibration sequences are wanted, {len(chosen)} are left:\n{shown}\n"
+        "Sample more problems (pool.problems), relax tau or the filters, ask for a smaller "
+        "budget.sequences, or set budget.allow_fewer: true."
+    )
+
+
+def _band(tau: str) -> tuple[float, float]:
+    low, _, high = tau.rpartition("..")
+    return float(low or 0), float(high)
+
+
+def _hash(seed: int, key: str) -> int:
+    return int.from_bytes(blake2b(f"{seed}/{key}".encode(), digest_size=8).digest(), "big")
+
+
+def _apply(rule: LengthRule, fit: pl.DataFrame, budget: Budget) -> pl.DataFrame:
+    """Take one response of each problem, by ``rule``; ties in length keep the draw order."""
+    taken: list[int] = []
+    ordered = fit.sort("problem_id", "tokens", "sample").with_row_index("row")
+    for rows in ordered.partition_by("problem_id", maintain_order=True):
+        limit = budget.tokens - rows["prompt_tokens"][0]
+        rng = Random(_hash(budget.seed, f"length rule/{rows['problem_id'][0]}"))
+        index = rule(rows["tokens"].to_list(), limit, rows["sample"].to_list(), rng)
+        taken.append(rows["row"][index])
+    return ordered.filter(pl.col("row").is_in(taken)).drop("row")

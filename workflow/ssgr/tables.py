@@ -1,0 +1,174 @@
+"""The schema of every Parquet file, and the only two functions that read and write one.
+
+A table that leaves a stage has passed its schema, appears whole or not at all, and carries the
+spec that made it in its file metadata.
+"""
+
+import os
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from ssgr.errors import TableError
+
+SPEC_KEY = "ssgr.spec"
+VERDICTS = ("correct", "wrong", "no-answer", "timed-out", "unparsable-gold")
+
+
+class Problems(dy.Schema):
+    """One problem a row: of a source (calibration) or of a benchmark (evaluation)."""
+
+    problem_id = dy.String(primary_key=True)
+    question = dy.String(min_length=1)
+    solution = dy.String(nullable=True)
+    answer = dy.String(nullable=True)
+    subject = dy.String(nullable=True)
+    level = dy.String(nullable=True)
+
+
+class Documents(dy.Schema):
+    """One plain-text document a row (a source in the C4 role)."""
+
+    document_id = dy.String(primary_key=True)
+    text = dy.String(min_length=1)
+
+
+class Responses(dy.Schema):
+    """One sampled response a row. ``token_ids`` excludes the prompt and includes the end token."""
+
+    problem_id = dy.String(primary_key=True)
+    sample_ = dy.Int32(alias="sample", primary_key=True, min=0)
+    prompt_token_ids = dy.List(dy.Int32())
+    token_ids = dy.List(dy.Int32())
+    text = dy.String()
+    finish_reason = dy.Enum(["stop", "length"])
+    tokens = dy.Int32(min=0)
+    mean_logprob = dy.Float64(nullable=True)
+
+
+class Grades(dy.Schema):
+    """One verdict a row, with measured quality columns; thresholds are applied in selection."""
+
+    problem_id = dy.String(primary_key=True)
+    sample_ = dy.Int32(alias="sample", primary_key=True, min=0)
+    tokens = dy.Int32(min=0)
+    extracted = dy.String(nullable=True)
+    verdict = dy.Enum(VERDICTS)
+    correct = dy.Bool()
+    method = dy.String()
+    milliseconds = dy.Float64(min=0)
+    finished = dy.Bool()
+    has_thinking = dy.Bool()
+    has_answer = dy.Bool()
+    thinking_tokens = dy.Int32(min=0)
+    rep_20 = dy.Float64(min=0, max=1)
+    loop_share = dy.Float64(min=0, max=1)
+
+
+class Calibration(dy.Schema):
+    """One calibration sequence a row; ``token_ids`` is prompt then response, cut to the budget.
+
+    ``prompt_tokens`` is l_q and ``response_tokens`` is l_i of Equation 1, before any cut.
+    """
+
+    sequence = dy.Int32(primary_key=True, min=0)
+    problem_id = dy.String()
+    sample_ = dy.Int32(alias="sample", nullable=True)
+    question = dy.String(nullable=True)
+    response = dy.String()
+    token_ids = dy.List(dy.Int32(), min_length=1)
+    prompt_tokens = dy.Int32(min=0)
+    response_tokens = dy.Int32(min=0)
+    correctness_ratio = dy.Float64(nullable=True, min=0, max=1)
+
+
+class Funnel(dy.Schema):
+    """How many problems and responses each selection step left, in order."""
+
+    step = dy.String(primary_key=True)
+    problems = dy.Int64(min=0)
+    responses = dy.Int64(min=0)
+
+
+class PruningReport(dy.Schema):
+    """One pruned matrix a row. ``relative_error`` is |(W - W')X|^2 / |WX|^2."""
+
+    block = dy.Int32(primary_key=True, min=0)
+    matrix = dy.String(primary_key=True)
+    rows = dy.Int32(min=1)
+    columns_ = dy.Int32(alias="columns", min=1)
+    sparsity = dy.Float64(min=0, max=1)
+    relative_error = dy.Float64(nullable=True, min=0)
+    seconds = dy.Float64(min=0)
+
+
+class Scores(dy.Schema):
+    """One benchmark of one checkpoint: pass@1 and its error in [0, 1], lengths in tokens."""
+
+    problems = dy.Int64(min=1)
+    responses = dy.Int64(min=1)
+    pass_at_1 = dy.Float64(min=0, max=1)
+    standard_error = dy.Float64(min=0)
+    mean_tokens = dy.Float64(min=0)
+    truncated = dy.Float64(min=0, max=1)
+    with_thinking = dy.Float64(min=0, max=1)
+    timed_out = dy.Int64(min=0)
+
+
+def write(table: pl.DataFrame, schema: type[dy.Schema], path: Path, spec: str = "") -> None:
+    """Validate ``table`` and write it whole (aside, then rename); ``spec`` goes into its metadata.
+
+    Raises:
+        TableError: the table breaks the schema; names the file and the broken rule.
+    """
+    try:
+        valid = schema.validate(table.select(schema.column_names()), cast=True)
+    except (dy.exc.ValidationError, dy.exc.SchemaError, pl.exceptions.PolarsError) as error:
+        reason = str(error).split("\n\nResolved plan")[0]
+        raise TableError(f"{path} was not written: not a {schema.__name__} table.\n{reason}") from (
+            error
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        valid.write_parquet(aside, metadata={SPEC_KEY: spec})
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read(path: Path, schema: type[dy.Schema]) -> pl.DataFrame:
+    """Read and validate a table.
+
+    Raises:
+        TableError: the file is missing, truncated, not Parquet, or of another schema.
+    """
+    remedy = "Delete the file and rerun, so that it is made again."
+    try:
+        table = pl.read_parquet(path)
+    except FileNotFoundError as error:
+        raise TableError(f"{path} does not exist; a {schema.__name__} table belongs there.") from (
+            error
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise TableError(
+            f"{path} is not a whole Parquet file (truncated, or not Parquet): {error}. {remedy}"
+        ) from error
+    missing = [name for name in schema.column_names() if name not in table.columns]
+    if missing:
+        raise TableError(
+            f"{path} is not a {schema.__name__} table: it lacks the columns {missing} "
+            f"(it has {table.columns}). {remedy}"
+        )
+    try:
+        return schema.validate(table.select(schema.column_names()))
+    except (dy.exc.ValidationError, dy.exc.SchemaError) as error:
+        raise TableError(f"{path} breaks the {schema.__name__} schema: {error}. {remedy}") from (
+            error
+        )
+
+
+def read_spec(path: Path) -> str:
+    """Return the spec stored in the metadata of a table written by :func:`write`."""
+    return pl.read_parquet_metadata(path).get(SPEC_KEY, "")

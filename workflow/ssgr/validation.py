@@ -1,0 +1,159 @@
+"""Configuration in, checked :class:`Config` out, or one message that lists every mistake.
+
+Pydantic finds what is wrong inside an entry; what one entry says of another (a calibration's
+source, a run's pruners) is checked here. Both are told at once, with place and nearest valid name.
+"""
+
+import types
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ssgr.config import REFERENCE_LENGTHS, Config
+from ssgr.errors import ConfigError
+from ssgr.pruning import pruner_names
+from ssgr.sampling.engine import ENGINES
+from ssgr.selection import LENGTH_RULES
+
+
+def load_config(raw: Mapping[str, Any], home: Path | None = None) -> Config:
+    """Validate a whole configuration.
+
+    Args:
+        raw: what the YAML files say, merged.
+        home: folder of the workflow: a model's relative path that does not exist in the working
+            directory is taken from there, so that the embedded model works from anywhere.
+
+    Raises:
+        ConfigError: lists all mistakes, each with its place and the nearest valid name.
+    """
+    mistakes = list(_references(raw))
+    config = None
+    try:
+        config = Config.model_validate(dict(raw))
+    except ValidationError as error:
+        mistakes = [_readable(detail) for detail in error.errors()] + mistakes
+    if config is None or mistakes:
+        listed = "\n".join(f"  - {mistake}" for mistake in mistakes)
+        plural = "mistake" if len(mistakes) == 1 else "mistakes"
+        raise ConfigError(f"the configuration has {len(mistakes)} {plural}:\n{listed}")
+    return _at_home(config, home) if home else config
+
+
+def _at_home(config: Config, home: Path) -> Config:
+    models = {
+        name: model.model_copy(update={"path": str(home / model.path)})
+        if not Path(model.path).exists() and (home / model.path).is_dir()
+        else model
+        for name, model in config.models.items()
+    }
+    return config.model_copy(update={"models": models})
+
+
+def _readable(detail: ErrorDetails) -> str:
+    location = [part for part in detail["loc"] if part not in ("abacus", "file", "[key]")] or [""]
+    place = ".".join(str(part) for part in location)
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: unknown key{_nearest(str(location[-1]), _fields(detail['loc'][:-1]))}"
+    if detail["type"] == "missing":
+        return f"{place}: is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = detail["input"]
+    if isinstance(shown, str | int | float) and repr(shown) not in message:
+        message = f"{message}, not {shown!r}"
+    return f"{place}: {message}"
+
+
+def _nearest(name: str, valid: Collection[str]) -> str:
+    close = get_close_matches(name, valid, n=1, cutoff=0.5)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{meant}; valid: {', '.join(sorted(valid))}" if valid else meant
+
+
+def _fields(location: tuple[str | int, ...]) -> list[str]:
+    """Names of the fields of the model at ``location`` of a Config."""
+    at: Any = Config
+    for part in location:
+        options = list(_models(at))
+        tagged = [m for m in options if part in get_args(_annotation(m, "loader"))]
+        holding = [m for m in options if part in m.model_fields]
+        if tagged:
+            at = tagged[0]
+        elif holding:
+            at = _annotation(holding[0], str(part))
+        else:
+            at = get_args(at)[-1] if get_args(at) else None
+    return [name for model in _models(at) for name in model.model_fields]
+
+
+def _annotation(model: type[BaseModel], field: str) -> Any:
+    return model.model_fields[field].annotation if field in model.model_fields else None
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The pydantic models an annotation names directly (through Optional, Union, Annotated)."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, Annotated):
+        for part in get_args(annotation):
+            yield from _models(part)
+
+
+def _references(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Mistakes between entries; tolerant of any shape, since pydantic judges the shapes."""
+    registry = {
+        name: _mapping(raw.get(name))
+        for name in ("models", "sources", "benchmarks", "calibrations")
+    }
+    run = _mapping(raw.get("run"))
+    for kind in ("models", "benchmarks", "calibrations"):
+        yield from _unknown(f"run.{kind}", run.get(kind), registry[kind], kind[:-1])
+    yield from _unknown("run.pruners", run.get("pruners"), pruner_names(), "pruner")
+    for name, model in registry["models"].items():
+        engine = _mapping(model).get("engine", "transformers")
+        yield from _unknown(f"models.{name}.engine", [engine], ENGINES, "engine")
+    for name, entry in registry["calibrations"].items():
+        yield from _calibration(name, _mapping(entry), registry["sources"])
+    for name, entry in registry["benchmarks"].items():
+        data = _mapping(_mapping(entry).get("data"))
+        if data.get("loader") == "file" and not data.get("answer"):
+            yield f"benchmarks.{name}.data: has no `answer` column, so nothing can be scored"
+        if _is_text(data):
+            yield f"benchmarks.{name}.data: is plain text; a benchmark needs problems with answers"
+
+
+def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> Iterator[str]:
+    place = f"calibrations.{name}"
+    source, length = entry.get("source"), entry.get("length")
+    yield from _unknown(f"{place}.source", [source], sources, "source")
+    rules = [*LENGTH_RULES, *REFERENCE_LENGTHS]
+    yield from _unknown(f"{place}.length", [length], rules, "length rule")
+    if not isinstance(source, str) or source not in sources or length not in rules:
+        return
+    data = _mapping(_mapping(sources[source]).get("data"))
+    if _is_text(data) != (length == "text"):
+        kind = "plain text" if _is_text(data) else "problems"
+        wanted = "`length: text`" if _is_text(data) else "another length rule than text"
+        yield f"{place}: source {source!r} holds {kind}: it takes {wanted}"
+    elif data.get("loader") == "file" and length == "solution" and not data.get("solution"):
+        yield f"{place}: source {source!r} names no `solution` column"
+    elif data.get("loader") == "file" and length in LENGTH_RULES and not data.get("answer"):
+        yield f"{place}: source {source!r} names no `answer` column, so nothing can be graded"
+
+
+def _unknown(place: str, names: Any, valid: Collection[str], what: str) -> Iterator[str]:
+    for name in names if isinstance(names, list) else []:
+        if isinstance(name, str) and name not in valid:
+            yield f"{place}: unknown {what} {name!r}{_nearest(name, valid)}"
+
+
+def _is_text(data: Mapping[str, Any]) -> bool:
+    return data.get("kind") == "prose" or bool(data.get("text"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
