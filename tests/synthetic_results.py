@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-
 from ssgr import tables
 from ssgr.config import REFERENCE_LENGTHS, Config
 from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points, shards
@@ -67,7 +66,7 @@ def make_grades(rng: np.random.Generator, ability: float, problems: int, n: int)
             "problem_id": [f"p{index:05d}" for index in np.repeat(np.arange(problems), n)],
             "sample": np.tile(np.arange(n), problems),
             "tokens": tokens,
-            "extracted": np.where(finished, "42", None).tolist(),
+            "extracted": ["42" if done else None for done in finished],
             "verdict": np.where(correct, "correct", np.where(finished, "wrong", "no-answer")),
             "correct": correct,
             "method": ["exact"] * problems * n,

@@ -110,7 +110,7 @@ def test_the_walk_does_not_use_dense_outputs() -> None:
         linear.weight.data, statistics, Sparsity.parse("50"), PrunerSettings()
     )
     difference = walked.model.layers[1].mlp.down_proj.weight - alone
-    assert float(difference.norm() / alone.norm()) > 0.05
+    assert float(difference.detach().norm() / alone.norm()) > 0.05
 
 
 def test_linears_of_one_input_share_statistics() -> None:
@@ -187,7 +187,7 @@ def gpt2() -> PreTrainedModel:
     return GPT2LMHeadModel(GPT2Config(vocab_size=32, n_embd=16, n_layer=2, n_head=2))
 
 
-def quantised() -> PreTrainedModel:
+def quantised() -> Any:
     model = tiny("qwen2")
     for layer in model.model.layers:
         layer.mlp.down_proj.weight = nn.Parameter(

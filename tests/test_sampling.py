@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +25,7 @@ PROMPTS = [
     Prompt(f"p{i}", tuple(4 + (7 * i + 5 * j) % 100 for j in range(length)))
     for i, length in enumerate(LENGTHS)
 ]
-SAMPLING = Sampling(n=5, temperature=1.0, top_p=0.9, max_tokens=40, seed=3)
+SAMPLING = Sampling(n=5, temperature=1.0, top_p=0.9, max_tokens=24, seed=3)
 
 
 def run(
@@ -50,6 +49,11 @@ def same_text(
 @pytest.fixture(scope="module")
 def model() -> PreTrainedModel:
     return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def responses(model: PreTrainedModel) -> dict[tuple[str, int], Response]:
+    return run(model)
 
 
 @pytest.fixture
@@ -110,24 +114,29 @@ def test_temperature_zero_is_greedy_generate(family: str) -> None:
 
 
 @pytest.mark.parametrize("slots", [1, 2, 7, 64])
-def test_batch_size_never_changes_a_response(model: PreTrainedModel, slots: int) -> None:
-    assert same_text(run(model), run(model, slots=slots))
+def test_batch_size_never_changes_a_response(
+    model: PreTrainedModel, slots: int, responses: dict[tuple[str, int], Response]
+) -> None:
+    assert same_text(responses, run(model, slots=slots))
 
 
-def test_order_and_shards_never_change_a_response(model: PreTrainedModel) -> None:
-    whole = run(model)
-    assert same_text(whole, run(model, prompts=PROMPTS[::-1]))
-    assert same_text(whole, run(model, PROMPTS[:2]) | run(model, PROMPTS[2:], slots=3))
+def test_order_and_shards_never_change_a_response(
+    model: PreTrainedModel, responses: dict[tuple[str, int], Response]
+) -> None:
+    assert same_text(responses, run(model, prompts=PROMPTS[::-1]))
+    assert same_text(responses, run(model, PROMPTS[:2]) | run(model, PROMPTS[2:], slots=3))
 
 
-def test_fewer_samples_are_the_first_of_more(model: PreTrainedModel) -> None:
+def test_fewer_samples_are_the_first_of_more(
+    model: PreTrainedModel, responses: dict[tuple[str, int], Response]
+) -> None:
     few = run(model, sampling=SAMPLING.model_copy(update={"n": 2}))
-    more = run(model)
-    assert same_text(few, {key: more[key] for key in few})
+    assert same_text(few, {key: responses[key] for key in few})
 
 
-def test_samples_and_seeds_differ(model: PreTrainedModel) -> None:
-    responses = run(model)
+def test_samples_and_seeds_differ(
+    model: PreTrainedModel, responses: dict[tuple[str, int], Response]
+) -> None:
     # two may both be a likely short answer
     assert len({response.token_ids for response in responses.values()}) > 0.9 * len(responses)
     other = run(model, sampling=SAMPLING.model_copy(update={"seed": 4}))
@@ -148,11 +157,10 @@ def test_prompt_is_computed_once_and_finished_sequences_leave(
     assert decoded.index(next(rows for rows in decoded if rows < 4)) > 0.7 * len(decoded)
 
 
-def test_stop_and_length(model: PreTrainedModel) -> None:
-    responses = run(model).values()
-    reasons = Counter(response.finish_reason for response in responses)
-    assert set(reasons) == {"stop", "length"}
-    for response in responses:
+def test_stop_and_length(responses: dict[tuple[str, int], Response]) -> None:
+    reasons = {response.finish_reason for response in responses.values()}
+    assert reasons == {"stop", "length"}
+    for response in responses.values():
         assert 0 not in response.token_ids[:-1]
         stopped = response.finish_reason == "stop"
         assert stopped == (response.token_ids[-1] == 0)
@@ -248,8 +256,8 @@ def test_broken_models_and_lengths_are_clear_errors() -> None:
         nan.model.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match=r"not finite at token 0 of response 0 to problem 'p0'"):
         run(nan)
-    with pytest.raises(ModelError, match=r"'p3' has 30 prompt tokens.*30 positions.*Lower"):
-        run(tiny_model(max_position_embeddings=60), sampling=Sampling(max_tokens=30, seed=0))
+    with pytest.raises(ModelError, match=r"'p3' has 30 prompt tokens.*59 positions.*Lower"):
+        run(tiny_model(max_position_embeddings=59), sampling=Sampling(max_tokens=30, seed=0))
     sliding = tiny_model(use_sliding_window=True, sliding_window=8, max_window_layers=0)
     with pytest.raises(ModelError, match="full attention in every layer"):
         run(sliding)

@@ -68,7 +68,8 @@ def tiny_model(family: str = "qwen2", sharpness: float = 8.0, **changes: object)
     return model
 
 
-def save_folder(folder: Path, family: str = "qwen2") -> Path:
+def save_folder(folder: Path, family: str = "llama") -> Path:
+    """Not qwen2: transformers gives every model of that type Qwen2's own pre-tokenizer."""
     tiny_model(family).save_pretrained(folder)
     character_tokenizer().save_pretrained(folder)
     return folder

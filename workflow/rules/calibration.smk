@@ -17,6 +17,13 @@ def pool_grades(wildcards):
     return pool_shards("grades", wildcards.model, wildcards.source)
 
 
+def shard_flags(wildcards, input):
+    """The pool's shards, one flag each."""
+    files = [("--responses", file) for file in input.responses]
+    files += [("--grades", file) for file in input.grades]
+    return shlex.join(word for flag_and_file in files for word in flag_and_file)
+
+
 def solution_template(wildcards):
     """How a reference solution of this source reads, as a flag; only where one is wanted."""
     template = CONFIG.sources[wildcards.source].solution_template
@@ -45,6 +52,7 @@ rule select:
         budget=as_json(CONFIG.budget),
         filters=as_json(CONFIG.filters),
         template=solution_template,
+        shards=shard_flags,
         code=provenance.code_digest("ssgr.selection", "ssgr.calibration"),
     message:
         "Select from {wildcards.source} by {wildcards.length}, tau {wildcards.tau}, {wildcards.budget}"
@@ -52,5 +60,5 @@ rule select:
         "python -m ssgr select --length {wildcards.length} --tau {wildcards.tau}"
         " --budget {params.budget:q} --filters {params.filters:q} {params.template}"
         " --model {params.model:q} --problems {input.problems:q}"
-        " --responses {input.responses:q} --grades {input.grades:q}"
+        " {params.shards}"
         " --out {output.calibration:q} --funnel {output.funnel:q} > {log:q} 2>&1"

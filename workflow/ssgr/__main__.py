@@ -3,6 +3,7 @@
 import sys
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -44,10 +45,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one stage; a user's mistake ends with its message and exit code 1, no traceback."""
     try:
         CliApp.run(Stages, cli_args=sys.argv[1:] if arguments is None else arguments)
-    except (SsgrError, SettingsError, ValidationError) as error:
+    except ValidationError as error:
+        print(*(f"error: {_flag(detail)}" for detail in error.errors()), sep="\n", file=sys.stderr)
+        return 1
+    except (SsgrError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _flag(detail: ErrorDetails) -> str:
+    name = "--" + ".".join(str(part) for part in detail["loc"][1:]).replace("_", "-")
+    if detail["type"] == "missing":
+        return f"{name}: is missing"
+    return f"{name}: {detail['msg'].removeprefix('Value error, ')}, not {detail['input']!r}"
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ definition, and a nested spec is passed as JSON (``--sampling '{"n": 4}'``) or f
 (``--sampling.n 4``). Paths come from the caller: Snakemake, or a person.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import BeforeValidator, Field, field_validator
+from pydantic_settings import NoDecode
 
 from ssgr.config import (
     Budget,
@@ -38,7 +40,9 @@ from ssgr.tables import (
 
 def _folder(value: object) -> object:
     """A bare path stands for a registry entry with that path."""
-    return {"path": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return json.loads(value) if value.startswith("{") else {"path": value}
+    return value
 
 
 class ProblemsCommand(Strict):
@@ -92,7 +96,7 @@ class SampleCommand(Strict):
         )
         responses = sample(
             shard,
-            folder,
+            Path(folder).name,
             template=self.model.prompt,
             sampling=self.sampling,
             engine=engine,
@@ -117,7 +121,7 @@ class GradeCommand(Strict):
     method: Literal["math", "choice"] = Field("math", description="how an answer is judged")
     think_open: str = Field("<think>", description="tag that opens the thinking")
     think_close: str = Field("</think>", description="tag that closes the thinking")
-    time_limit: float = Field(5.0, gt=0, description="seconds for one verdict")
+    time_limit: float = Field(5.0, gt=0, description="seconds of processor time for one verdict")
     workers: int = Field(1, ge=1, description="judging processes")
     out: Path = Field(description="Grades table to write")
 
@@ -215,7 +219,7 @@ class SelectCommand(Strict):
 class PruneCommand(Strict):
     """Prune a model folder on a calibration set into an ordinary Hugging Face folder."""
 
-    model: Annotated[Model, BeforeValidator(_folder)] = Field(
+    model: Annotated[Model, NoDecode, BeforeValidator(_folder)] = Field(
         description="dense model: a Hugging Face folder or hub id, or a registry entry as JSON"
     )
     calibration: Path | None = Field(

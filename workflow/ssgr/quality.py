@@ -95,7 +95,7 @@ def repetition(token_ids: TokenIds, n: int = NGRAM) -> float:
     for offset in range(n):  # a polynomial in an odd base, modulo 2^64
         hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + mixed[offset : offset + total]
     hashes.sort()
-    return np.count_nonzero(hashes[1:] == hashes[:-1]) / total
+    return float(np.count_nonzero(hashes[1:] == hashes[:-1]) / total)
 
 
 def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,7 +1,7 @@
 """abacus, the embedded reasoning model: its problems, its text, and the recipe that trains it.
 
-This module and what it imports need no torch: problems and documents are plain Python, seeded, and the
-same on every platform. The model's recipe is in `ssgr.abacus.train`.
+This module and what it imports need no torch: problems and documents are plain Python, seeded,
+and the same on every platform. The model's recipe is in `ssgr.abacus.train`.
 """
 
 from pathlib import Path
@@ -23,8 +23,9 @@ __all__ = ["MODEL", "documents", "problems"]
 def problems(kind: str, count: int, seed: int) -> list[dict[str, str | None]]:
     """Draw `count` problems of one kind: stories (the source), easy, medium, hard, choice.
 
-    Each has problem_id, question, solution (a person's, ending in ``#### answer``), answer, subject (the
-    domain of the story) and level (number of operations). A longer draw begins with a shorter one.
+    Each has problem_id, question, solution (a person's, ending in ``#### answer``), answer,
+    subject (the domain of the story) and level (number of operations). A longer draw begins with
+    a shorter one.
 
     Raises:
         SsgrError: the kind is unknown or the count is negative.

@@ -1,31 +1,40 @@
 """`python -m ssgr.abacus --out FOLDER`: train the embedded model from nothing."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
-import typer
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
 
 from ssgr.errors import SsgrError
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder for the trained model.")],
-    steps: Annotated[int, typer.Option(help="Optimiser steps of 6,144 tokens each.")] = 4000,
-    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    precision: Annotated[
-        str, typer.Option(help="Matrix products: bfloat16 (fast where the CPU has it) or float32.")
-    ] = "bfloat16",
-) -> None:
+class Train(BaseSettings):
     """Train abacus; an interrupted run resumes when called again."""
-    from ssgr.abacus.train import Recipe, train
 
-    try:
-        train(out, Recipe(steps=steps, seed=seed, precision=precision), threads=threads)
-    except SsgrError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    model_config = SettingsConfigDict(
+        cli_prog_name="python -m ssgr.abacus", env_prefix="SSGR_ABACUS_"
+    )
+
+    out: Path = Field(description="folder for the trained model")
+    steps: int = Field(2200, ge=1, description="optimiser steps of about 6,800 tokens each")
+    seed: int = Field(0, ge=0, description="seed of weights and data")
+    threads: int = Field(1, ge=1, description="CPU threads")
+    precision: Literal["bfloat16", "float32"] = Field(
+        "bfloat16", description="of the matrix products; bfloat16 is fast where the CPU has it"
+    )
+
+    def cli_cmd(self) -> None:
+        """Train and write the folder."""
+        from ssgr.abacus.train import Recipe, train
+
+        recipe = Recipe(steps=self.steps, seed=self.seed, precision=self.precision)
+        train(self.out, recipe, threads=self.threads)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        CliApp.run(Train)
+    except (SsgrError, SettingsError, ValidationError) as error:
+        sys.exit(f"error: {error}")

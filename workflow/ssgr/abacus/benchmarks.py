@@ -1,7 +1,7 @@
 """How many operations the problems of each kind have: the only knob of their difficulty.
 
-Set once, from the dense model's measured difficulty alone (resources/abacus/LOG.md), before any pruned
-model was scored; changing it changes every benchmark.
+Set once, from the dense model's measured difficulty alone (resources/abacus/LOG.md), before any
+pruned model was scored; changing it changes every benchmark.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What abacus is trained on, generated as it trains: chats, human-style solutions and plain English."""
+"""What abacus is trained on, made as it trains: chats, human-style solutions, plain English."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def _solution(key: str, dice: Dice) -> Sample | None:
 
 
 def samples(seed: int, first: int = 0) -> Iterator[Sample]:
-    """Yield training samples without end, from number `first` on; equal seeds give equal samples."""
+    """Yield training samples without end, from number `first` on."""
     texts = [document["text"] for document in prose.load("training")]
     number = first
     while True:
@@ -88,7 +88,7 @@ def _tokens(sample: Sample, encode: ENCODE, end: int, width: int) -> tuple[list[
 
 
 class Batches:
-    """Draws whole samples and groups them by length, so that little is padded and nothing is cut."""
+    """Draws whole samples, grouped by length, so that little is padded and nothing is cut."""
 
     def __init__(self, seed: int, encode: ENCODE, end: int, pad: int) -> None:
         """Start at the first sample of the seed."""

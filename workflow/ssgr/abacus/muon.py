@@ -1,7 +1,7 @@
 """Muon in fp32: momentum made orthogonal, the update for every matrix inside the decoder blocks.
 
-Source: Jordan et al. 2024, scale of Liu et al. 2025. `torch.optim.Muon` iterates in bfloat16, which is
-several times slower on CPUs; matrices of one shape are updated together.
+Source: Jordan et al. 2024, scale of Liu et al. 2025. `torch.optim.Muon` iterates in bfloat16,
+which is several times slower on CPUs; matrices of one shape are updated together.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """Return the nearest semi-orthogonal matrices, about (Newton-Schulz); [count, rows, columns]."""
+    """Return the nearest semi-orthogonal matrices, roughly; [count, rows, columns]."""
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
@@ -23,7 +23,8 @@ def orthogonalise(matrices: Tensor, iterations: int = 5) -> Tensor:
     for _ in range(iterations):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result
 
 
 class Muon:

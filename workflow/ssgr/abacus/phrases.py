@@ -1,6 +1,7 @@
-"""The words that stories are told with: domains seen in training, and domains held out for `choice`.
+"""The words that stories are told with: domains of training, and domains held out for `choice`.
 
-Placeholders: {n} the actor, {o} another person, {i} the items, {k} a number, {g} groups of {s} items.
+Placeholders: {n} the actor, {o} another person, {i} the items, {k} a number, {g} groups of {s}
+items.
 """
 
 from dataclasses import dataclass
@@ -24,10 +25,14 @@ class Domain:
     ask: tuple[str, ...]
 
 
-PEOPLE = tuple(
+def _words(line: str) -> tuple[str, ...]:
+    return tuple(line.split())
+
+
+PEOPLE = _words(
     "Ana Ben Carla David Emma Felix Grace Hugo Iris Jack Kate Leo Maria Noah Olga Paul Rosa Sam "
     "Tina Victor Wendy Amir Bella Chen Dora Eli Fatima Henry Julia Karl Lena Mona Nina Omar Priya "
-    "Ravi Sofia Tom Uma Yara".split()
+    "Ravi Sofia Tom Uma Yara"
 )
 START = (
     "{n} has {k} {i}.",
@@ -96,7 +101,7 @@ def _everyday(name: str, items: str, add: tuple[str, ...], take: tuple[str, ...]
     return Domain(
         name=name,
         actors=PEOPLE,
-        items=tuple(items.split()),
+        items=_words(items),
         start=START,
         add=ADD + add,
         take=TAKE + take,
@@ -212,8 +217,8 @@ HELD_OUT = (
     ),
 )
 #: Words of the held-out domains that no training sample may contain.
-HELD_OUT_WORDS = tuple(
+HELD_OUT_WORDS = _words(
     "detector reactor laser photons neutrons electrons flask membrane catalyst molecules crystals "
     "ions injected absorbed vacuum pulse pressure chambers prism beams bursts emits magnet yields "
-    "condense dissolve evaporate pipette doses clusters thermometer".split()
+    "condense dissolve evaporate pipette doses clusters thermometer"
 )

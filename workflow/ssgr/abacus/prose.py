@@ -1,7 +1,7 @@
 """Plain English that may be shipped: the Python documentation that every Python carries.
 
-`extract` made `resources/abacus/prose.jsonl.gz` from `pydoc_data.topics` (PSF licence); the file is kept
-so that the text is the same under every Python. A quarter of the documents is held out from training.
+`extract` made `resources/abacus/prose.jsonl.gz` from `pydoc_data.topics` (PSF licence); the file
+is kept so that the text is the same under every Python. A quarter of it is held out from training.
 """
 
 import gzip
@@ -46,7 +46,7 @@ def _documents(topic: str) -> Iterator[str]:
 def extract(path: Path) -> int:
     """Write the documents of this Python's own documentation to a gzipped JSON-lines file.
 
-    Returns the number of documents. Each has `document_id`, `split` (training, held-out) and `text`.
+    Returns their number. Each has `document_id`, `split` (training, held-out) and `text`.
     """
     from pydoc_data.topics import topics
 

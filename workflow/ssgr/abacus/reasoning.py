@@ -1,7 +1,8 @@
 """How abacus is taught to answer: `<think>` steps `</think>` and a boxed answer, in four styles.
 
-The style shows in the first words, so the model draws a style when it samples and then keeps to it:
-terse steps are short and easily wrong, worked steps go digit by digit, the long styles check themselves.
+The style shows in the first words, so the model draws a style when it samples and then keeps to
+it: terse steps are short and easily wrong, worked steps go digit by digit, the long styles check
+themselves.
 """
 
 from typing import Literal
@@ -77,6 +78,10 @@ def _twice(story: Story) -> str:
     return "\n".join([*first, again])
 
 
+def _any_style(dice: Dice) -> Style:
+    return dice.weighted(STYLES)
+
+
 def think(story: Story, style: Style, dice: Dice) -> str:
     """Write the thinking of one response, without its tags."""
     if style == "terse":
@@ -93,7 +98,7 @@ def _sentence(story: Story, dice: Dice, answer: str) -> str:
 
 def respond(story: Story, dice: Dice, style: Style | None = None) -> str:
     """Write one response in the given style, or in one drawn by weight."""
-    thinking = think(story, style or dice.weighted(STYLES), dice)
+    thinking = think(story, style or _any_style(dice), dice)
     return f"<think>\n{thinking}\n</think>\n{_sentence(story, dice, str(story.answer))}"
 
 
@@ -101,6 +106,6 @@ def respond_choice(
     story: Story, values: list[int], letter: str, dice: Dice, style: Style | None = None
 ) -> str:
     """Write one response to a multiple-choice question: compute the value, then name its option."""
-    thinking = think(story, style or dice.weighted(STYLES), dice)
+    thinking = think(story, style or _any_style(dice), dice)
     picked = f"The value is {story.answer}, and option {letter} is {values['ABCD'.index(letter)]}."
     return f"<think>\n{thinking}\n{picked}\n</think>\nThe answer is \\boxed{{{letter}}}."

@@ -1,7 +1,7 @@
 """Worked solutions as a person would write them: the human side (MathR) of the calibration contest.
 
-They have the problem's steps and words, full sentences and the arithmetic worked as people do it in
-their heads, and end in `#### answer`; nothing in them is shortened to make them poor calibration data.
+They have the problem's steps and words, full sentences and the arithmetic worked as people do it
+in their heads, and end in `#### answer`; nothing is shortened to make them poor calibration data.
 """
 
 from ssgr.abacus.arithmetic import tens_apart
@@ -64,8 +64,8 @@ def _work(step: Step) -> str:
         return _sum_in_head(step.before, step.number, "-")
     if step.kind == "times":
         return _product_in_head(step.before, step.number)
-    quotient = step.after
-    return f"We get {step.before}/{step.number}={quotient}, because {quotient}*{step.number}={step.before}."
+    quotient, divisor, whole = step.after, step.number, step.before
+    return f"We get {whole}/{divisor}={quotient}, because {quotient}*{divisor}={whole}."
 
 
 def _explain(step: Step, items: str, dice: Dice) -> str:

@@ -1,7 +1,7 @@
 """Seeded word problems: chains of one to eight operations on a number, told as a story.
 
-Every question belongs to exactly one role, by a hash of its text, so that training, calibration source
-and benchmarks can never share a problem, whatever their seeds.
+Every question belongs to exactly one role, by a hash of its text, so that training, calibration
+source and benchmarks can never share a problem, whatever their seeds.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ LARGEST = 999
 
 @dataclass(frozen=True)
 class Step:
-    """One operation of the chain, `before` -> `after`; `groups` x `size` where the sentence says so."""
+    """One operation of the chain; `number` is `groups` x `size` where the sentence says so."""
 
     kind: Kind
     number: int
@@ -58,7 +58,7 @@ class Story:
 
 
 def role_of(question: str) -> Role:
-    """Return the only role in which this question may appear (hash mod 8: 0 benchmarks, 1 source)."""
+    """Return the only role of this question, by its hash mod 8: 0 benchmarks, 1 the source."""
     mark = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "big")
     if mark % 8 > 1:
         return "training"

@@ -1,7 +1,8 @@
-"""The recipe of abacus: about an hour on one CPU core, from nothing to a folder that loads anywhere.
+"""The recipe of abacus: an hour or so on one CPU core, from nothing to a folder that loads.
 
-Warm-up, stable rate, linear decay over the last part of the steps. An interrupted run resumes at its last
-checkpoint; as the rate is constant in between, `steps` may be changed on resuming, to decay earlier or later.
+Warm-up, stable rate, linear decay over the last part of the steps. An interrupted run resumes at
+its last checkpoint; as the rate is constant in between, `steps` may be changed on resuming, to
+decay earlier or later.
 """
 
 import json
@@ -45,9 +46,9 @@ class Recipe:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
-    """Build the untrained model: 1.7 M parameters, head size 32 (the least that vLLM runs on CPU)."""
+    """Build the untrained model: 1.7 M parameters, heads of 32 (the least vLLM runs on CPU)."""
     torch.manual_seed(seed)
-    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     config = Qwen2Config(
         vocab_size=VOCABULARY,
         hidden_size=192,
@@ -59,15 +60,15 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=end,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=pad,
     )
     model = Qwen2ForCausalLM(config)
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
         temperature=0.6,
         top_p=0.95,
         eos_token_id=end,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=pad,
     )
     return model
 
@@ -89,7 +90,7 @@ class Trainer:
         self.batches = self._batches()
 
     def _batches(self) -> Batches:
-        end, pad = self.tokenizer.convert_tokens_to_ids(["<|end|>", "<|pad|>"])
+        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         backend = self.tokenizer.backend_tokenizer
         return Batches(self.recipe.seed, lambda text: list(backend.encode(text).ids), end, pad)
 
@@ -176,7 +177,9 @@ def _progress(trainer: Trainer, every: int) -> Iterator[str]:
                 "step": trainer.step,
                 "tokens": trainer.tokens,
                 "loss": round(sum(losses) / len(losses), 4),
-                "tokens_per_second": round((trainer.tokens - tokens) / (time.monotonic() - started)),
+                "tokens_per_second": round(
+                    (trainer.tokens - tokens) / (time.monotonic() - started)
+                ),
             }
             yield json.dumps(record)
             started, tokens, losses = time.monotonic(), trainer.tokens, []

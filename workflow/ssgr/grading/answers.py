@@ -11,8 +11,8 @@ from functools import lru_cache
 
 # backslashes may come doubled; a run is looked at once, from its start (else quadratic)
 _BOX = r"(?<!\\)\\++(?:boxed|fbox)"
-# an opening box, any escaped character (so that \{ and \} never count), or a brace
-_BRACES = re.compile(rf"(?P<box>{_BOX}\s*\{{)|(?<!\\)\\++.|[{{}}]", re.DOTALL)
+# an opening box, an escaped character (so that \{ does not count, but \\{ does), or a brace
+_BRACES = re.compile(rf"(?P<box>{_BOX}\s*\{{)|\\.|[{{}}]", re.DOTALL)
 _BARE_BOX = re.compile(rf"{_BOX}(?![a-zA-Z])\s*(?!\{{)(?P<answer>(?:[^\s${{}}]|\{{[^{{}}]*\}})+)")
 _INNER_BOX = re.compile(rf"{_BOX}(?![a-zA-Z])")
 
@@ -26,7 +26,6 @@ _DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[a-zA-Z])")
 _BOXED_LETTER = re.compile(r"\(?([A-Ja-j])(?:[).:].*)?", re.DOTALL)
 # simple-evals' ANSWER_PATTERN_MULTICHOICE, for up to ten options (not the I of "I think"), in bold
 _ANSWER_LETTER = re.compile(r"(?i)Answer[ \t*]*:[ \t*$(]*(?!I\b[ \t']*[a-z])([A-J])\b")
-
 
 _SYMBOLS = {
     "\N{DEGREE SIGN}": r"^\circ ",

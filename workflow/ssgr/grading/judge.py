@@ -98,7 +98,7 @@ def judge_quickly(gold: str, answer: str | None, method: str = "math") -> Verdic
     start = time.perf_counter()
     decide = find_method(method).quick
     decision: Decision | None = ("no-answer", "extraction")
-    if answer is not None:
+    if answer is not None and answer.strip():
         decision = decide(gold, answer)
     if decision is None:
         return None
@@ -120,10 +120,7 @@ def judge(gold: str, answer: str | None, method: str = "math") -> Verdict:
     Raises:
         ConfigError: unknown method.
     """
-    quick = judge_quickly(gold, answer, method)
-    if quick is not None or answer is None:
-        return quick or Verdict(None, "no-answer", "extraction", 0.0)
-    return judge_slowly(gold, answer)
+    return judge_quickly(gold, answer, method) or judge_slowly(gold, answer or "")
 
 
 def judge_response(

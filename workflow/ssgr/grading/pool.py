@@ -1,7 +1,9 @@
 """Judge many answers: quick steps here, math-verify in child processes that can be killed.
 
 Model output is untrusted: ``2^{2^{2^{2^{100}}}}`` keeps sympy busy for hours. So a child has a
-hard limit on time and memory, and one that is killed costs its own verdict and no other.
+hard limit on time and memory, and one that is killed costs its own verdict and no other. The
+limit is on processor time, kept by the kernel: a verdict does not depend on how busy the machine
+is, and a child whose parent has died ends as well.
 """
 
 import multiprocessing
@@ -23,8 +25,8 @@ TASKS_PER_CHILD = 1000
 """A child is replaced after so many verdicts, before sympy's caches fill its memory."""
 POOLS = 3
 """How often a broken pool is built before giving up."""
-ORPHAN_GRACE = 5.0
-"""Seconds after the time limit at which a child whose parent died is ended by the kernel."""
+WALL_FACTOR = 20.0
+"""How many times the limit of processor time an answer may take by the clock."""
 
 Pair = tuple[str, str | None]
 
@@ -42,7 +44,8 @@ def judge_pairs(
     Args:
         pairs: gold and extracted answer (None: there was none).
         method: a key of ``ssgr.grading.METHODS``.
-        time_limit: seconds per pair; a child that needs longer is killed.
+        time_limit: seconds of processor time per pair (by the clock where the system has no such
+            timer); a child that needs longer is killed.
         workers: child processes at most; none starts if the quick steps decide everything.
         memory_limit: bytes of address space per child.
 
@@ -115,9 +118,10 @@ def _run_pool(
 def _schedule(
     pool: ProcessPool, pairs: list[tuple[str, str]], time_limit: float
 ) -> list[tuple[tuple[str, str], ProcessFuture[Verdict]]]:
+    clock_limit = time_limit * (WALL_FACTOR if hasattr(signal, "setitimer") else 1.0)
     try:
         return [
-            (pair, pool.schedule(_judge_in_child, args=(*pair, time_limit), timeout=time_limit))
+            (pair, pool.schedule(_judge_in_child, args=(*pair, time_limit), timeout=clock_limit))
             for pair in pairs
         ]
     except RuntimeError as error:  # what schedule() raises once the pool has broken
@@ -161,11 +165,11 @@ def _enter_child(memory_limit: int) -> None:
 
 
 def _judge_in_child(gold: str, answer: str, time_limit: float) -> Verdict:
+    """Judge under a timer whose signal, SIGPROF, ends the process."""
     if not hasattr(signal, "setitimer"):
         return judge_slowly(gold, answer)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, time_limit + ORPHAN_GRACE)
+    signal.setitimer(signal.ITIMER_PROF, time_limit)
     try:
         return judge_slowly(gold, answer)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)

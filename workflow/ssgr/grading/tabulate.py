@@ -32,7 +32,7 @@ def grade(
         method: "math" or "choice".
         think_close: the tag after which the answer stands; empty for a model without thinking.
         think_open: the tag before the thinking, which the prompt may have written already.
-        time_limit: seconds per answer that needs math-verify.
+        time_limit: seconds of processor time per answer that needs math-verify.
         workers: child processes at most.
 
     Returns:

@@ -178,6 +178,8 @@ def _save(model: PreTrainedModel, report: pl.DataFrame, source: Path, out: Path,
         model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         model.save_pretrained(aside)
         (aside / "generation_config.json").unlink()
+        for weights in aside.glob("*.safetensors"):  # written as if they were a secret
+            weights.chmod((aside / "config.json").stat().st_mode)
         _copy_companions(source, aside)
         tables.write(report, tables.PruningReport, aside / REPORT, spec)
         _replace(out, aside)

@@ -65,9 +65,12 @@ def prune_blocks(
     label = f"{pruning.pruner.name} {pruning.sparsity.key}"
     with torch.no_grad(), _full_precision():
         hidden = [decoder.embed(sequence) for sequence in sequences]
-        for index in tqdm(range(len(decoder.blocks)), label, unit="block", mininterval=1.0):
+        progress = tqdm(range(len(decoder.blocks)), label, unit="block", mininterval=1.0)
+        for index in progress:
             recorder = _gather(decoder, index, sequences, hidden)
-            report += _prune_linears(decoder, index, recorder, pruning)
+            rows = _prune_linears(decoder, index, recorder, pruning)
+            progress.set_postfix_str(_mean_error(rows), refresh=False)
+            report += rows
             if index + 1 < len(decoder.blocks):
                 for at, sequence in enumerate(sequences):
                     hidden[at] = decoder.run(index, sequence, hidden[at])
@@ -133,6 +136,11 @@ def _prune_linear(
         relative_error=error,
         seconds=time.perf_counter() - began,
     )
+
+
+def _mean_error(rows: list[PrunedMatrix]) -> str:
+    errors = [row.relative_error for row in rows if row.relative_error is not None]
+    return f"output error {sum(errors) / len(errors):.4f}" if errors else ""
 
 
 @contextmanager

@@ -72,7 +72,9 @@ def correctness(pool: pl.DataFrame, taus: Sequence[float], layout: Layout) -> al
     bars = counts.with_columns(
         left=pl.col("c") - 0.86 * half,
         right=pl.col("c") + 0.86 * half,
-        said=pl.format("c = {} / {}: {} problems", (pl.col("c") * n).round(), n, "problems"),
+        said=pl.format(
+            "c = {} / {}: {} problems", (pl.col("c") * n).round().cast(pl.Int64), n, "problems"
+        ),
     )
     x = alt.X(
         "left:Q",
@@ -91,7 +93,7 @@ def correctness(pool: pl.DataFrame, taus: Sequence[float], layout: Layout) -> al
     return finish([alt.layer(histogram, *limits).properties(width=width, height=190)], 1)
 
 
-def _limit(at: float, name: str, drop: int) -> alt.LayerChart:
+def _limit(at: float, name: str, drop: int) -> Panel:
     """A named vertical line, its name ``drop`` pixels below the top."""
     base = alt.Chart(pl.DataFrame({"at": [at], "name": [name]})).encode(x="at:Q")
     text = base.mark_text(align="right", dx=-5, baseline="top", color=INK, fontSize=12)
@@ -188,32 +190,33 @@ def _by_benchmark(
     bars = max(panel["label"].n_unique() for panel in panels)
     width = min(room, len(names) * (bars * WIDEST_BAR + 24))
     labels = [label for label in named["label"].unique(maintain_order=True) if label != DENSE]
-    hue = colour([*labels, DENSE], hues, layout)
     reach = "high" if "high" in named.columns else "value"
     highest = float(named[reach].max() or 0)  # type: ignore[arg-type]
+    order = list(names.values())
+    x = alt.X("name:N", title=None, sort=order, axis=band_axis(order, width))
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[0, max(highest, 1)], nice=True))
-    x = alt.X(
-        "name:N", title=None, sort=list(names.values()), axis=band_axis(list(names.values()), width)
-    )
-    drawn: list[Panel] = []
-    for panel in panels:
-        own = alt.XOffset("label:N", sort=panel["label"].unique(maintain_order=True).to_list())
-        layers: list[alt.Chart] = [
-            alt.Chart(panel).mark_bar().encode(
-                x=x, xOffset=own, y=y, color=hue, description="said")
-        ]  # fmt: skip
-        if "low" in panel.columns:
-            layers.append(
-                alt.Chart(panel).mark_rule(color=INK, opacity=0.75).encode(
-                    x=x, xOffset=own, y=alt.Y("low:Q", title=title), y2="high:Q")
-            )  # fmt: skip
-        layers.append(
-            alt.Chart(dense).mark_rule(strokeWidth=2.2).encode(
-                x=alt.X("name:N", sort=list(names.values()), bandPosition=0),
-                x2=alt.X2("name:N", bandPosition=1), y=y, color=hue, description="said")
-        )  # fmt: skip
-        heading = setting_name(panel["pruner"][0], panel["sparsity"][0])
-        drawn.append(
-            alt.layer(*layers).properties(title=heading, width=width, height=layout.height)
-        )
+    hue = colour([*labels, DENSE], hues, layout)
+    drawn = [
+        _groups(panel, dense, x, y, hue).properties(width=width, height=layout.height)
+        for panel in panels
+    ]
     return finish(drawn, abreast)
+
+
+def _groups(panel: pl.DataFrame, dense: pl.DataFrame, x: alt.X, y: alt.Y, hue: alt.Color) -> Panel:
+    """One pruner at one sparsity: its bars, their error bars, the dense model's lines."""
+    offset = alt.XOffset("label:N", sort=panel["label"].unique(maintain_order=True).to_list())
+    bars = alt.Chart(panel).encode(x=x, xOffset=offset)
+    layers = [bars.mark_bar().encode(y=y, color=hue, description="said")]
+    if "low" in panel.columns:
+        low = y.copy()
+        low["shorthand"] = "low:Q"
+        layers.append(
+            bars.mark_rule(color=INK, opacity=0.75).encode(y=low, y2="high:Q", description="said")
+        )
+    start, end = x.copy(), alt.X2("name:N", bandPosition=1)
+    start["bandPosition"] = 0
+    across = alt.Chart(dense).mark_rule(strokeWidth=2.2)
+    layers.append(across.encode(x=start, x2=end, y=y, color=hue, description="said"))
+    heading = setting_name(panel["pruner"][0], panel["sparsity"][0])
+    return alt.layer(*layers).properties(title=heading)

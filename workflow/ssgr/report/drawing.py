@@ -15,7 +15,7 @@ CHARACTER = 6.4  # pixels, of a 12-pixel label
 AXES = 62  # pixels left of a plot that its axis takes
 GAP = 24
 LEGEND_SYMBOL = 36
-Panel = alt.Chart | alt.LayerChart
+Panel = alt.Chart | alt.LayerChart | alt.FacetChart
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,14 @@ def colour(labels: Sequence[str], hues: dict[str, str], layout: Layout) -> alt.C
 def band_axis(names: Sequence[str], width: int) -> alt.Axis:
     """Axis of named groups; names that do not fit side by side are slanted."""
     fits = max(len(name) for name in names) * CHARACTER < width / len(names)
-    slant = {} if fits else {"labelAngle": -35, "labelAlign": "right"}
-    return alt.Axis(grid=False, ticks=False, labelPadding=6, **({"labelAngle": 0} | slant))
+    if fits:
+        return alt.Axis(grid=False, ticks=False, labelPadding=6, labelAngle=0)
+    return alt.Axis(grid=False, ticks=False, labelPadding=6, labelAngle=-35, labelAlign="right")
 
 
 def finish(panels: Sequence[Panel], columns: int) -> alt.ConcatChart:
     """Lay panels out in rows of ``columns``, in the report's type and lines."""
-    return (
+    chart: alt.ConcatChart = (
         alt.concat(*panels, columns=columns, spacing=GAP)
         .resolve_scale(xOffset="independent")
         .configure(font=FONT, background="transparent")
@@ -77,6 +78,7 @@ def finish(panels: Sequence[Panel], columns: int) -> alt.ConcatChart:
         .configure_legend(labelFontSize=13, labelColor=INK, offset=12, columnPadding=18)
         .configure_title(fontSize=14, color=INK, anchor="start", offset=10)
     )  # fmt: skip
+    return chart
 
 
 def svg(chart: alt.ConcatChart, name: str) -> str:

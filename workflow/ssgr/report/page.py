@@ -134,7 +134,7 @@ def _calibrations(tables: ReportTables, model: str) -> Row:
         steps = tables.funnel.filter(
             (pl.col("model") == model) & (pl.col("label") == row["label"])
         ).select("step", "problems", "responses")
-        widest = max(steps["problems"].max() or 1, 1)  # type: ignore[type-var]
+        widest = max(steps["problems"].max() or 1, 1)
         row["unit"] = "documents" if row["length"] == "text" else "problems"
         row["of_responses"] = row["length"] not in REFERENCE_LENGTHS
         row["steps"] = [

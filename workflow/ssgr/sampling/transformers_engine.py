@@ -11,44 +11,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from ssgr.config import Sampling
-from ssgr.errors import ConfigError, ModelError
+from ssgr.errors import ModelError
 from ssgr.sampling import attention
 from ssgr.sampling.draws import UniformStream, draw
 from ssgr.sampling.engine import EngineSettings, FinishReason, Prompt, Response, check_lengths
+from ssgr.sampling.loading import check_rope, end_token_ids, load_model
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.slots import KeysAndValues, SlotCache, keys_and_values
 
 
 def load(model_folder: str, settings: EngineSettings) -> "TransformersEngine":
-    """Load a model folder or hub name.
-
-    Raises:
-        ConfigError: unknown dtype or device.
-        ModelError: the folder holds no usable causal LM.
-    """
-    if settings.dtype not in ("auto", "float32", "bfloat16", "float16"):
-        raise ConfigError(f"dtype {settings.dtype!r}: use auto, float32, bfloat16 or float16.")
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            model_folder,
-            revision=settings.revision or "main",
-            dtype=settings.dtype,
-            trust_remote_code=settings.trust_remote_code,
-        )
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-        raise ModelError(f"{model_folder} cannot be loaded as a causal LM: {error}") from error
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        nn.Module.to(model, device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"The model cannot be put on device {device!r}: {error}") from error
-    return TransformersEngine(model, settings.batch_size, settings.max_length)
+    """Load a model folder or hub name; raises what `load_model` raises."""
+    return TransformersEngine(
+        load_model(model_folder, settings), settings.batch_size, settings.max_length
+    )
 
 
 @dataclass
@@ -73,7 +53,12 @@ class _Computed:
 
 
 class TransformersEngine:
-    """Decodes up to ``slots`` sequences at a time; the batch never enters a response."""
+    """Decodes up to ``slots`` sequences at a time.
+
+    In fp32 a response was the same in every batch that we tried. In half precision, matrix
+    products of other shapes round differently, and a draw may land on the other side of a
+    boundary; the random numbers still belong to the response alone.
+    """
 
     def __init__(
         self, model: PreTrainedModel, slots: int = 128, max_length: int | None = None
@@ -90,7 +75,7 @@ class TransformersEngine:
         positions = getattr(model.config, "max_position_embeddings", None)
         limits = [limit for limit in (positions, max_length) if limit is not None]
         self.max_length: int | None = min(limits, default=None)
-        _check_rope(model)
+        check_rope(model)
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
 
@@ -237,30 +222,3 @@ class _Batch:
             last = self.rows.pop()
             if row < len(self.rows):
                 self.rows[row] = last
-
-
-def end_token_ids(model: PreTrainedModel) -> frozenset[int]:
-    """Return the tokens that end a response: of the generation config, else of the config.
-
-    Raises:
-        ModelError: neither names one, so that no response could ever stop.
-    """
-    for config in (model.generation_config, model.config):
-        ids = getattr(config, "eos_token_id", None)
-        if ids is not None:
-            return frozenset([ids] if isinstance(ids, int) else ids)
-    raise ModelError(
-        f"The model {model.name_or_path!r} names no end token: set eos_token_id in its "
-        "generation_config.json."
-    )
-
-
-def _check_rope(model: PreTrainedModel) -> None:
-    """Refuse position embeddings that look at the longest row of the batch."""
-    rope = getattr(model.config, "rope_parameters", None) or {}
-    kind = rope.get("rope_type", "default") if isinstance(rope, dict) else "default"
-    if kind in ("dynamic", "longrope"):
-        raise ModelError(
-            f"Rope type {kind!r} depends on the longest sequence of a batch, so that responses "
-            "would depend on it too. Use the vllm engine, or another rope type."
-        )

@@ -1,0 +1,133 @@
+"""The stage commands by themselves: one-line pruning, and clear errors for what users get wrong."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from ssgr import tables
+from ssgr.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three easy problems."""
+    path = tmp_path_factory.mktemp("problems") / "problems.parquet"
+    assert main(["problems", "--data", '{"loader": "abacus", "kind": "easy", "count": 3}',
+                 "--out", str(path)]) == 0  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def responses(problems: Path, abacus: Path) -> Path:
+    """The embedded model's responses to them, by flags instead of JSON."""
+    path = problems.parent / "responses.parquet"
+    assert main(["sample", "--problems", str(problems), "--model.path", str(abacus),
+                 "--model.prompt", "{question}", "--sampling.n", "2",
+                 "--sampling.max-tokens", "200", "--out", str(path)]) == 0  # fmt: skip
+    return path
+
+
+def grade(responses: Path, problems: Path, out: Path) -> int:
+    return main(["grade", "--responses", str(responses), "--problems", str(problems),
+                 "--out", str(out)])  # fmt: skip
+
+
+def test_from_problems_to_a_pruned_folder(
+    problems: Path, responses: Path, abacus: Path, tmp_path: Path
+) -> None:
+    grades = tmp_path / "grades.parquet"
+    assert grade(responses, problems, grades) == 0
+    calibration = tmp_path / "calibration.parquet"
+    assert main(["select", "--length", "first", "--tau", "1.00", "--budget.sequences", "3",
+                 "--budget.tokens", "400", "--budget.allow-fewer", "--model.path", str(abacus),
+                 "--problems", str(problems), "--responses", str(responses),
+                 "--grades", str(grades), "--out", str(calibration),
+                 "--funnel", str(tmp_path / "funnel.parquet")]) == 0  # fmt: skip
+    folder = tmp_path / "pruned"
+    assert main(["prune", "--model", str(abacus), "--calibration", str(calibration), "--pruner",
+                 "sparsegpt", "--sparsity", "50", "--out", str(folder)]) == 0  # fmt: skip
+    report = tables.read(folder / "pruning.parquet", tables.PruningReport)
+    assert report["sparsity"].to_list() == pytest.approx([0.5] * len(report), abs=1e-3)
+    assert main(["score", "--grades", str(grades), "--out", str(tmp_path / "s.parquet")]) == 0
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+def test_a_truncated_shard(
+    problems: Path, responses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(responses.read_bytes()[:-30])
+    assert grade(cut, problems, tmp_path / "grades.parquet") == 1
+    assert "cut.parquet is not a whole Parquet file" in said(capsys)
+
+
+def test_a_foreign_shard(
+    problems: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert grade(problems, problems, tmp_path / "grades.parquet") == 1
+    assert "is not a Responses table: it lacks the columns" in said(capsys)
+
+
+def test_a_problem_without_an_answer(
+    problems: Path, responses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tables.read(problems, tables.Problems)
+    bare = tmp_path / "bare.parquet"
+    tables.write(table.with_columns(answer=pl.lit(None)), tables.Problems, bare)
+    assert grade(responses, bare, tmp_path / "grades.parquet") == 1
+    error = said(capsys)
+    assert table["problem_id"].sort()[0] in error
+    assert "answer" in error
+
+
+def test_an_empty_pool(
+    problems: Path, responses: Path, abacus: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    empty = tmp_path / "empty.parquet"
+    tables.write(tables.read(responses, tables.Responses).clear(), tables.Responses, empty)
+    grades = tmp_path / "grades.parquet"
+    assert grade(empty, problems, grades) == 0
+    flags = ["--length", "median", "--tau", "0.75", "--budget.sequences", "3",
+             "--model.path", str(abacus), "--problems", str(problems), "--out",
+             str(tmp_path / "c.parquet"), "--funnel", str(tmp_path / "f.parquet")]  # fmt: skip
+    shards = ["--responses", str(empty), "--grades", str(grades)]
+    assert main(["select", *flags, *shards]) == 1
+    assert "3 calibration sequences are wanted, 0 are left" in said(capsys)
+    assert main(["select", *flags]) == 1
+    assert "selects from a pool" in said(capsys)
+
+
+def test_a_model_folder_without_tokenizer(
+    problems: Path, abacus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((abacus / name).read_bytes())
+    out = str(tmp_path / "responses.parquet")
+    assert main(["sample", "--problems", str(problems), "--model.path", str(tmp_path),
+                 "--sampling.n", "1", "--out", out]) == 1  # fmt: skip
+    assert "tokenizer" in said(capsys)
+    assert main(["prune", "--model", str(tmp_path), "--pruner", "magnitude",
+                 "--out", str(tmp_path / "pruned")]) == 1  # fmt: skip
+    assert "tokenizer" in said(capsys)
+    assert not (tmp_path / "pruned").exists()
+
+
+def test_a_shard_beyond_the_source(
+    problems: Path, abacus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sample", "--problems", str(problems), "--model.path", str(abacus),
+                 "--sampling.n", "1", "--first", "5", "--last", "9",
+                 "--out", str(tmp_path / "r.parquet")]) == 1  # fmt: skip
+    assert "lower pool.problems to 3 or less" in said(capsys)
+
+
+def test_a_flag_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prune", "--sparsity", "5:4", "--out", str(tmp_path / "p")]) == 1
+    error = said(capsys)
+    assert "--model: is missing" in error

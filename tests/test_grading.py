@@ -1,0 +1,281 @@
+"""Grading: the answer that counts, and the ladder of methods that judges it."""
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ssgr.errors import ConfigError
+from ssgr.grading import judge, judge_response
+from ssgr.grading.answers import after_thinking, choice_letter, last_box, normalise, spelling
+from ssgr.grading.judge import VerdictName, extract, judge_quickly
+from ssgr.grading.numbers import parse_number
+from ssgr.grading.pool import judge_pairs
+from ssgr.tables import VERDICTS
+
+# --- the answer ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        (r"so \boxed{42}.", "42"),
+        (r"\boxed{41}, no: \boxed{42}", "42"),
+        (r"$\fbox{7}$", "7"),
+        (r"\boxed 2$.", "2"),
+        (r"\boxed \frac{1}{2}.", r"\frac{1}{2}"),
+        (r"\boxed {\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\\boxed{5}", "5"),
+        (r"\boxed{1 \\{2}}", r"1 \\{2}"),
+        (r"\\boxed{\\{1\\}}", r"\\{1\\}"),
+        (r"\boxed{\boxed{3}}", "{3}"),
+        (r"an open { and \boxed{7}", "7"),
+        (r"\boxed{8} and a stray }", "8"),
+        (r"\boxed{13", None),
+        (r"first \boxed{12}, then \boxed{13", "12"),
+        (r"\boxed{3} \boxed{}", None),
+        ("the answer is 42", None),
+        (r"\boxedness{4}", None),
+    ],
+)
+def test_last_box(text: str, box: str | None) -> None:
+    assert last_box(text) == box
+
+
+def test_only_text_after_the_last_closing_tag_counts() -> None:
+    assert after_thinking("a</think>b</think>c", "</think>") == "c"
+    assert after_thinking("still thinking", "</think>") is None
+    assert after_thinking("no thinking here", None) == "no thinking here"
+    assert extract(r"<think>\boxed{1}</think>\boxed{2}") == "2"
+    assert extract(r"<think>\boxed{1}") is None
+    assert extract(r"\boxed{1}</think> done") is None
+    assert extract(r"[/t] \boxed{9}", think_close="[/t]") == "9"
+    assert extract(r"\boxed{1}", think_close="") == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        (r"\boxed{C}", "C"),
+        (r"\boxed{\text{(b)}}", "B"),
+        (r"\boxed{\textbf{D}}", "D"),
+        (r"\boxed{C) 12 m}", "C"),
+        (r"Answer: A, no: \boxed{D}", "D"),
+        ("Answer: C", "C"),
+        ("**Answer:** $B$", "B"),
+        ("answer : a\nAnswer: B", "B"),
+        (r"\boxed{12} Answer: B", "B"),
+        ("Answer: I think so", None),
+        ("Answer: Both", None),
+        ("C", None),
+        (r"\boxed{Cat}", None),
+    ],
+)
+def test_choice_letter(text: str, letter: str | None) -> None:
+    assert choice_letter(text) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "normal"),
+    [
+        ("\uff14\uff12", "42"),
+        ("4\u200b2", "42"),
+        ("\u22125", "-5"),
+        ("\u00bd", r"\frac{1}{2}"),
+        ("3\u00bd", r"3\frac{1}{2}"),
+        (r"27\,648", "27648"),
+        ("10{,}000", "10000"),
+        (r"2,\!600", "2600"),
+        (r"\$10", "10"),
+        ("$$ 42. $$", "42"),
+        (r"\(x\)", "x"),
+        (r"1,\,2", "1, 2"),
+        ("(100,200)", "(100,200)"),
+        (r"\\sqrt{5}", r"\sqrt{5}"),
+        (r"so \boxed{3}", "3"),
+    ],
+)
+def test_normalise(answer: str, normal: str) -> None:
+    assert normalise(answer) == normal
+
+
+def test_spelling_ignores_layout_only() -> None:
+    assert spelling(r"\left( 1, \dfrac{1}{2} \right)") == spelling(r"(1,\frac{1}{2})")
+    assert spelling(r"\text{ Even }") == "Even"
+    assert spelling("1   1/2") == "1 1/2"
+    assert spelling("1 1/2") != spelling("11/2")
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("-1,250.5", Fraction(-2501, 2)),
+        ("1 000", Fraction(1000)),
+        ("028", Fraction(28)),
+        (".4", Fraction(2, 5)),
+        ("3/4", Fraction(3, 4)),
+        ("11/2", Fraction(11, 2)),
+        ("1 1/2", Fraction(3, 2)),
+        (r"-2\frac58", Fraction(-21, 8)),
+        (r"\frac{-1}{2}", Fraction(-1, 2)),
+        (r"\dfrac{1}{3}", Fraction(1, 3)),
+    ],
+)
+def test_parse_number(text: str, value: Fraction) -> None:
+    number = parse_number(text)
+    assert number is not None
+    assert number.value == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", ".", "1/0", "x", "1,22", "0,111", "12:00", "1e5", "9" * 99]
+)
+def test_not_a_plain_number(text: str) -> None:
+    assert parse_number(text) is None
+
+
+@given(st.integers(), st.integers())
+def test_integers_are_equal_only_if_they_are_the_same(gold: int, answer: int) -> None:
+    near = gold + (answer % 3) - 1
+    for other in (answer, near):
+        verdict = judge_quickly(str(gold), f"{other:,}")
+        if verdict is not None:  # None: too long for this step
+            assert (verdict.verdict == "correct") == (gold == other)
+
+
+@given(st.integers(-999, 999), st.integers(1, 999))
+def test_a_fraction_equals_itself_however_it_is_written(top: int, bottom: int) -> None:
+    sign = "-" if top < 0 else ""
+    forms = [
+        f"{top}/{bottom}",
+        rf"{sign}\frac{{{abs(top)}}}{{{bottom}}}",
+        f"{3 * top}/{3 * bottom}",
+    ]
+    for form in forms:
+        verdict = judge_quickly(forms[0], form)
+        assert verdict is not None and verdict.verdict == "correct"
+    other = judge_quickly(forms[0], f"{top + 1}/{bottom}")
+    assert other is not None and other.verdict == "wrong"
+
+
+# --- the ladder ---------------------------------------------------------------------------------
+
+
+LADDER: list[tuple[str, str | None, VerdictName, str]] = [
+    ("42", "42", "correct", "exact"),
+    ("$42$", r"\(42\)", "correct", "exact"),
+    ("Even", r"\text{Even}", "correct", "exact"),
+    (r"\frac{1}{2}", r"\dfrac{1}{2}", "correct", "exact"),
+    ("42", "42.0", "correct", "numeric"),
+    ("1/3", "0.333333", "correct", "numeric"),
+    ("1/3", "0.3333", "wrong", "numeric"),
+    ("10000000", "10000001", "wrong", "numeric"),
+    ("127", "127.001", "wrong", "numeric"),
+    ("5", "-5", "wrong", "numeric"),
+    (r"3\sqrt{13}", "3", "wrong", "math-verify"),
+    (r"\sqrt{12}", r"2\sqrt{3}", "correct", "math-verify"),
+    ("(r+5)(r+5)", "(r+5)^2", "correct", "math-verify"),
+    ("27648", r"27\,648", "correct", "exact"),
+    ("27648", "675", "wrong", "numeric"),
+    (r"74^\circ", "74\N{DEGREE SIGN}", "correct", "exact"),
+    (r"2^{10}", "1024", "correct", "math-verify"),
+    ("4000", "x = 4000", "correct", "math-verify"),
+    ("(100,200)", "100200", "wrong", "math-verify"),
+    ("(1,2)", "(2,1)", "wrong", "math-verify"),
+    ("[0,1)", "[0,9)", "wrong", "math-verify"),
+    (r"\sqrt{2}", "}{", "wrong", "math-verify"),
+    ("42", None, "no-answer", "extraction"),
+    ("42", " ", "no-answer", "extraction"),
+    ("$ $", "42", "unparsable-gold", "exact"),
+]
+
+
+@pytest.mark.parametrize(("gold", "answer", "verdict", "method"), LADDER)
+def test_ladder(gold: str, answer: str | None, verdict: str, method: str) -> None:
+    judged = judge(gold, answer)
+    assert (judged.verdict, judged.method) == (verdict, method)
+    assert judged.extracted == answer
+    assert judged.milliseconds >= 0
+
+
+def test_judge_response() -> None:
+    assert judge_response("42", r"\boxed{41}</think>So \boxed{42}.").verdict == "correct"
+    assert judge_response("42", r"\boxed{42}</think>So \boxed{41}.").verdict == "wrong"
+    assert judge_response("42", r"so \boxed{42}").verdict == "no-answer"
+    assert judge_response("42", r"so \boxed{42}", think_close=None).verdict == "correct"
+    assert judge_response("C", "</think>Answer: C", "choice").verdict == "correct"
+
+
+def test_choice_method() -> None:
+    assert judge("(C)", "C", "choice").verdict == "correct"
+    assert judge("C", r"\text{(D)}", "choice").verdict == "wrong"
+    assert judge("12", "C", "choice").verdict == "unparsable-gold"
+    assert judge("C", None, "choice").verdict == "no-answer"
+
+
+def test_unknown_method_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'maths'.*choice.*math"):
+        judge("1", "1", "maths")
+
+
+def test_verdicts_are_those_of_the_table() -> None:
+    assert get_args(VerdictName) == VERDICTS
+
+
+@given(st.text(alphabet=st.sampled_from("\\{}$ ,.0123x/boxedfrac()[]\u00bd\uff11\n")))
+def test_any_text_can_be_looked_at(text: str) -> None:
+    box = last_box(text)
+    assert box is None or box.strip() == box != ""
+    choice_letter(text)
+    verdict = judge_quickly(text, text)
+    assert verdict is not None
+    assert verdict.verdict in ("correct", "no-answer", "unparsable-gold")
+
+
+def test_importing_grading_stays_light() -> None:
+    code = (
+        "import sys, ssgr.grading;"
+        "print({'sympy', 'math_verify', 'torch', 'polars', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+# --- collected cases ----------------------------------------------------------------------------
+
+
+def collected_cases() -> list[tuple[str, str | None, bool]]:
+    """(gold, extracted answer, expected): the ladder's, and the shared core cases if at hand."""
+    cases = [(gold, answer, verdict == "correct") for gold, answer, verdict, _ in LADDER]
+    shared = os.environ.get("SSGR_SHARED_DATA")
+    lines = (Path(shared) / "grading_cases.jsonl").read_text().splitlines() if shared else []
+    for case in map(json.loads, lines):
+        text = case["prediction"]
+        if case["convention"] is not None:
+            continue
+        if case["form"] == "response":
+            text = extract(text, think_close="</think>" if "</think>" in text else None)
+        cases.append((case["gold"], text, case["expected"]))
+    return cases
+
+
+def test_collected_cases_give_no_false_accept() -> None:
+    cases = collected_cases()
+    verdicts = judge_pairs([(gold, answer) for gold, answer, _ in cases], time_limit=5.0)
+    accepted = [verdicts[gold, answer].verdict == "correct" for gold, answer, _ in cases]
+    false_accepts = [c for c, yes in zip(cases, accepted, strict=True) if yes and not c[2]]
+    false_rejects = [c for c, yes in zip(cases, accepted, strict=True) if c[2] and not yes]
+    right = len(cases) - len(false_accepts) - len(false_rejects)
+    print(f"{right} of {len(cases)} cases right; rejected by mistake: {false_rejects}")
+    assert false_accepts == []
+    assert len(false_rejects) <= 4
