@@ -15,6 +15,7 @@ configfile: workflow.source_path("config/config.yaml")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/lookups.smk"
 include: "workflow/rules/problems.smk"
 include: "workflow/rules/pool.smk"
 include: "workflow/rules/calibration.smk"

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from ssgr import tables
 
 ROOT = Path(__file__).parents[1]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
 from ssgr import tables
 from ssgr.config import REFERENCE_LENGTHS, Config
 from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points, shards

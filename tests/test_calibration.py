@@ -2,6 +2,7 @@
 
 import polars as pl
 import pytest
+
 from ssgr import tables
 from ssgr.calibration import of_documents, of_responses, of_solutions
 from ssgr.config import Budget

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from ssgr import tables
 from ssgr.__main__ import main
 

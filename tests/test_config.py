@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ssgr.config import Calibration, Sampling
 from ssgr.errors import ConfigError
 from ssgr.points import points, shards

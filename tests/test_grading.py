@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ssgr.errors import ConfigError
 from ssgr.grading import judge, judge_response
 from ssgr.grading.answers import after_thinking, choice_letter, last_box, normalise, spelling

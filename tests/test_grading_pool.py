@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from ssgr.errors import SsgrError, TableError
 from ssgr.grading import grade, pool
 from ssgr.grading.judge import Verdict

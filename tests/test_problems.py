@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from ssgr.config import AbacusSet, FileSet
 from ssgr.errors import TableError
 from ssgr.problems import load

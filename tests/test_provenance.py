@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from ssgr import pool, provenance
 from ssgr.errors import ConfigError
 from ssgr.tables import Documents, write

@@ -4,14 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-from ssgr.errors import ModelError, PruningError
-from ssgr.pruning.blocks import Decoder, InputRecorder
-from ssgr.pruning.pruner import PrunerSettings
-from ssgr.pruning.pruners import PRUNERS
-from ssgr.pruning.statistics import InputStatistics
-from ssgr.pruning.walk import Pruning, prune_blocks
-from ssgr.sparsity import Sparsity
-from tiny_decoders import MAKERS, WINDOWS, tiny, token_sequences
 from torch import Tensor, nn
 from transformers import (
     GPT2Config,
@@ -20,6 +12,15 @@ from transformers import (
     Qwen3MoeConfig,
     Qwen3MoeForCausalLM,
 )
+
+from ssgr.errors import ModelError, PruningError
+from ssgr.pruning.blocks import Decoder, InputRecorder
+from ssgr.pruning.pruner import PrunerSettings
+from ssgr.pruning.pruners import PRUNERS
+from ssgr.pruning.statistics import InputStatistics
+from ssgr.pruning.walk import Pruning, prune_blocks
+from ssgr.sparsity import Sparsity
+from tiny_decoders import MAKERS, WINDOWS, tiny, token_sequences
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

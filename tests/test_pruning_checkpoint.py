@@ -5,6 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
 from ssgr import tables
 from ssgr.errors import ModelError, PruningError
 from ssgr.pruning import checkpoint
@@ -12,7 +14,6 @@ from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.sparsity import Sparsity
 from tiny_decoders import MAKERS, POSITIONS, VOCABULARY, save, tiny, token_sequences
-from transformers import AutoModelForCausalLM
 
 
 def prune(model: Path, out: Path, pruner: str = "sparsegpt", sparsity: str = "50") -> pl.DataFrame:

@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from ssgr.errors import PruningError
 from ssgr.pruning import needs_calibration, pruner_names
 from ssgr.pruning.masks import lowest, lowest_per_group, lowest_per_row, zeros_among
@@ -11,7 +13,6 @@ from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.sparsity import Sparsity
-from torch import Tensor
 
 ALL = sorted(PRUNERS)
 PATTERNS = ["1:2", "2:4", "4:8", "3:5", "1:16"]

@@ -4,6 +4,8 @@ import logging
 
 import pytest
 import torch
+from torch import Tensor
+
 from ssgr.errors import PruningError
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.pruner import PrunerSettings
@@ -11,7 +13,6 @@ from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.pruners.sparsegpt import inverse_factor
 from ssgr.pruning.statistics import InputStatistics, relative_error
 from ssgr.sparsity import Sparsity
-from torch import Tensor
 
 
 def correlated(columns: int, tokens: int, seed: int = 0) -> Tensor:

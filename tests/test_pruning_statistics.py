@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from ssgr.errors import PruningError
 from ssgr.pruning.statistics import TILE, InputStatistics, relative_error
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from ssgr.quality import loop_share, measure, repetition, thinking_tokens
 
 few_tokens = st.lists(st.integers(0, 2), max_size=60)

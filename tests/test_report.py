@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+
 from ssgr import tables
 from ssgr.config import Config
 from ssgr.errors import SsgrError, TableError

@@ -9,6 +9,9 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, TopPLogitsWarper
+
 from ssgr.config import Sampling
 from ssgr.errors import ConfigError, ModelError, TableError
 from ssgr.sampling import load_engine, load_tokenizer, render_prompt, response_seed, sample
@@ -18,7 +21,6 @@ from ssgr.sampling.slots import SlotCache, keys_and_values
 from ssgr.sampling.transformers_engine import TransformersEngine
 from ssgr.tables import Responses
 from tiny_language import MODELS, character_tokenizer, save_folder, tiny_model
-from transformers import PreTrainedModel, TopPLogitsWarper
 
 LENGTHS = (3, 17, 9, 30, 5, 12)
 PROMPTS = [
@@ -289,6 +291,15 @@ def test_a_folder_without_tokenizer_or_weights_is_a_clear_error(tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="cannot be loaded as a causal LM"):
         load_engine("transformers", str(tmp_path / "empty"))
+    weights = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(weights)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks the weights.*layers\.1\.mlp\.up_proj"):
+        load_engine("transformers", str(tmp_path / "model"))
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot be loaded as a causal LM"):
+        load_engine("transformers", str(tmp_path / "model"))
 
 
 def test_engines_that_do_not_exist_or_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from ssgr import tables
 from ssgr.errors import TableError
 from ssgr.scores import score

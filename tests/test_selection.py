@@ -5,9 +5,10 @@ from random import Random
 
 import polars as pl
 import pytest
-from conftest import graded_pool
 from hypothesis import given
 from hypothesis import strategies as st
+
+from conftest import graded_pool
 from ssgr.config import Budget, Filters
 from ssgr.errors import SelectionError
 from ssgr.selection import LENGTH_RULES, draw, select

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from ssgr.errors import TableError
 from ssgr.tables import Documents, Problems, read, read_spec, write
 

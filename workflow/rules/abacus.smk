@@ -9,6 +9,8 @@ rule abacus:
         f"{LOGS}/abacus.log",
     benchmark:
         f"{COSTS}/abacus.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: 1
     resources:
         gpu=0,

@@ -3,34 +3,6 @@
 #         and funnel.parquet beside it
 
 
-def pool_responses(wildcards):
-    """The pool's responses that this selection chooses from; none for references and text."""
-    if wildcards.length in REFERENCE_LENGTHS:
-        return []
-    return pool_shards("responses", wildcards.model, wildcards.source)
-
-
-def pool_grades(wildcards):
-    """Their grades, in the same order."""
-    if wildcards.length in REFERENCE_LENGTHS:
-        return []
-    return pool_shards("grades", wildcards.model, wildcards.source)
-
-
-def shard_flags(wildcards, input):
-    """The pool's shards, one flag each."""
-    files = [("--responses", file) for file in input.responses]
-    files += [("--grades", file) for file in input.grades]
-    return shlex.join(word for flag_and_file in files for word in flag_and_file)
-
-
-def solution_template(wildcards):
-    """How a reference solution of this source reads, as a flag; only where one is wanted."""
-    template = CONFIG.sources[wildcards.source].solution_template
-    wanted = wildcards.length == "solution"
-    return shlex.join(["--solution-template", template]) if wanted else ""
-
-
 rule select:
     input:
         problems=SOURCE,
@@ -43,6 +15,8 @@ rule select:
         f"{LOGS}/select/{POINT}.log",
     benchmark:
         f"{COSTS}/select/{POINT}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: 1
     resources:
         gpu=0,

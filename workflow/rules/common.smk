@@ -21,13 +21,22 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+PACKAGES = os.path.join(workflow.basedir, "workflow")
+sys.path.insert(0, PACKAGES)
+
 from ssgr import points, pool, provenance
 from ssgr.config import REFERENCE_LENGTHS
 from ssgr.errors import SsgrError
 from ssgr.validation import load_config
 
-# `python` in a job is the interpreter that runs Snakemake, its environment activated or not.
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+# A job's `python -m ssgr` is the interpreter that runs Snakemake, activated or not, and the package
+# of this checkout; a conda environment puts its own interpreter first.
+os.environ.update(
+    PATH=os.path.dirname(sys.executable)
+    + os.pathsep
+    + os.environ.get("PATH", os.defpath),
+    PYTHONPATH=os.pathsep.join([PACKAGES, os.environ.get("PYTHONPATH", "")]),
+)
 
 try:
     CONFIG = load_config(config, home=Path(workflow.basedir))
@@ -66,61 +75,3 @@ wildcard_constraints:
     budget=r"none|\d+x\d+-s\d+",
     pruner=r"[a-z0-9_]+",
     sparsity=r"[\d.]+|\d+-\d+",
-
-
-def as_json(part):
-    """A part of the configuration as a param: a function, since braces would be wildcards."""
-
-    def json_of_part(wildcards):
-        return part.model_dump_json()
-
-    return json_of_part
-
-
-def model_identity(wildcards):
-    """What of a model's registry entry changes its responses, as JSON."""
-    return points.identity(CONFIG.models[wildcards.model])
-
-
-def model_weights(wildcards):
-    """A fingerprint of the model's files: a retrained model reruns what it made."""
-    return points.weights(CONFIG.models[wildcards.model])
-
-
-def model_gpu(wildcards):
-    """GPUs that a job of this model asks for."""
-    return CONFIG.models[wildcards.model].gpu
-
-
-def model_mem_mb(wildcards):
-    """Memory in MB that a job of this model asks for."""
-    return CONFIG.models[wildcards.model].mem_mb
-
-
-def model_threads(wildcards):
-    """Processor threads that a job of this model uses."""
-    return CONFIG.models[wildcards.model].threads
-
-
-def model_batch_size(wildcards):
-    """Responses that one job of this model decodes side by side."""
-    return CONFIG.models[wildcards.model].batch_size
-
-
-def judge_flags(model, method):
-    """How answers are judged: the method, the model's thinking tags, the time limit."""
-    entry = CONFIG.models[model]
-    tags = ["--think-open", entry.think_open, "--think-close", entry.think_close]
-    limit = ["--time-limit", str(CONFIG.grading.time_limit)]
-    return shlex.join(["--method", method, *tags, *limit])
-
-
-def pool_shards(stage, model, source):
-    """The shards of a source in the pool: of `responses` or of `grades`."""
-    return expand(
-        f"{POOL}/{stage}/{SHARD}",
-        model=model,
-        source=source,
-        sampling=CONFIG.sampling.key,
-        shard=points.shards(CONFIG.pool),
-    )

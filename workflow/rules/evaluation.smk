@@ -4,21 +4,6 @@
 # Sampling and grading are the pool's rules, with other inputs and outputs.
 
 
-def checkpoint(wildcards):
-    """The pruned folder; nothing for the dense model, which the registry knows."""
-    return [] if wildcards.pruner == "none" else CHECKPOINT.format(**wildcards)
-
-
-def checkpoint_flag(wildcards, input):
-    """The pruned folder as a flag; empty for the dense model."""
-    return "" if wildcards.pruner == "none" else f"--checkpoint {input.checkpoint}"
-
-
-def benchmark_method(wildcards):
-    """How answers to this benchmark are judged, as flags."""
-    return judge_flags(wildcards.model, CONFIG.benchmarks[wildcards.benchmark].method)
-
-
 use rule sample as sample_benchmark with:
     input:
         problems=BENCHMARK,
@@ -65,6 +50,8 @@ rule score:
         f"{LOGS}/score/{SCORED}.log",
     benchmark:
         f"{COSTS}/score/{SCORED}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: 1
     resources:
         gpu=0,

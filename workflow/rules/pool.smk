@@ -3,38 +3,6 @@
 #         the pool is shared between experiments: what is there is never sampled again
 
 
-def check_pool():
-    """Refuse a pool that was made from other problems, another model or another prompt."""
-    for entry in CONFIG.run_calibrations.values():
-        data = CONFIG.sources[entry.source].data.model_dump()
-        pool.check(Path(SOURCE.format(source=entry.source)), {"data": data})
-        for name in CONFIG.run.models:
-            model = CONFIG.models[name]
-            wanted = {
-                "prompt": model.prompt,
-                "fingerprint": provenance.fingerprint(model.path),
-            }
-            for shard in pool_shards("responses", name, entry.source):
-                pool.check(Path(shard), wanted)
-
-
-try:
-    check_pool()
-except SsgrError as error:
-    raise WorkflowError(str(error)) from None
-
-
-def shard_rows(wildcards):
-    """The rows of the source's problems that this shard holds, as flags."""
-    first, last = wildcards.shard.split("-")
-    return f"--first {int(first)} --last {int(last)}"
-
-
-def source_method(wildcards):
-    """How answers to this source are judged, as flags."""
-    return judge_flags(wildcards.model, CONFIG.sources[wildcards.source].method)
-
-
 rule sample:
     input:
         problems=SOURCE,
@@ -44,6 +12,8 @@ rule sample:
         f"{LOGS}/sample/{SHARD}.log",
     benchmark:
         f"{COSTS}/sample/{SHARD}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: model_threads
     resources:
         gpu=model_gpu,
@@ -73,6 +43,8 @@ rule grade:
         f"{LOGS}/grade/{SHARD}.log",
     benchmark:
         f"{COSTS}/grade/{SHARD}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: 1
     resources:
         gpu=0,

@@ -3,16 +3,6 @@
 #         {results}/problems/benchmark=…/problems.parquet
 
 
-def source_data(wildcards):
-    """Where a source's problems come from, as JSON."""
-    return CONFIG.sources[wildcards.source].data.model_dump_json()
-
-
-def benchmark_data(wildcards):
-    """Where a benchmark's problems come from, as JSON."""
-    return CONFIG.benchmarks[wildcards.benchmark].data.model_dump_json()
-
-
 rule source_problems:
     output:
         SOURCE,
@@ -20,6 +10,8 @@ rule source_problems:
         f"{LOGS}/problems/source={{source}}.log",
     benchmark:
         f"{COSTS}/problems/source={{source}}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: 1
     resources:
         gpu=0,

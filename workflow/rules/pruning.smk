@@ -3,25 +3,6 @@
 #         pruning.parquet, a report on every pruned matrix, in it
 
 
-def calibration_set(wildcards):
-    """The calibration set of this checkpoint; none for a pruner that needs none."""
-    if wildcards.source == "none":
-        return []
-    return f"{CALIBRATION}/calibration.parquet"
-
-
-def calibration_flag(wildcards, input):
-    """The calibration set as a flag; empty for a pruner that needs none."""
-    return f"--calibration {shlex.quote(str(input[0]))}" if input else ""
-
-
-def pruner_code(wildcards):
-    """Digest of this pruner and of the block walk: another pruner's change reruns nothing."""
-    return provenance.code_digest(
-        "ssgr.pruning.checkpoint", f"ssgr.pruning.pruners.{wildcards.pruner}"
-    )
-
-
 rule prune:
     input:
         calibration_set,
@@ -31,6 +12,8 @@ rule prune:
         f"{LOGS}/prune/{PRUNED}.log",
     benchmark:
         f"{COSTS}/prune/{PRUNED}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: model_threads
     resources:
         gpu=model_gpu,

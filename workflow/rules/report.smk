@@ -3,36 +3,6 @@
 # Makes:  {results}/report/index.html, one page that works offline
 
 
-def report_inputs(wildcards):
-    """Everything that the configured run computes."""
-    keys = points.points(CONFIG).to_dicts()
-    return {
-        "scores": [
-            f"{SCORES}/scores.parquet".format(**key, benchmark=name)
-            for key in keys
-            for name in CONFIG.run_benchmarks
-        ],
-        "checkpoints": [
-            CHECKPOINT.format(**key) for key in keys if key["pruner"] != "none"
-        ],
-        "funnels": sorted(
-            {
-                f"{CALIBRATION}/funnel.parquet".format(**key)
-                for key in keys
-                if key["source"] != "none"
-            }
-        ),
-        "pool": sorted(
-            {
-                shard
-                for key in keys
-                if key["tau"] != "none"
-                for shard in pool_shards("grades", key["model"], key["source"])
-            }
-        ),
-    }
-
-
 rule report:
     input:
         unpack(report_inputs),
@@ -42,6 +12,8 @@ rule report:
         f"{LOGS}/report.log",
     benchmark:
         f"{COSTS}/report.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
     threads: 1
     resources:
         gpu=0,

@@ -1,6 +1,9 @@
 """Loading a causal LM for decoding, and refusing what the slot cache would decode wrongly."""
 
+from typing import Any
+
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -18,14 +21,22 @@ def load_model(model_folder: str, settings: EngineSettings) -> PreTrainedModel:
     if settings.dtype not in ("auto", "float32", "bfloat16", "float16"):
         raise ConfigError(f"dtype {settings.dtype!r}: use auto, float32, bfloat16 or float16.")
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             model_folder,
             revision=settings.revision or "main",
             dtype=settings.dtype,
             trust_remote_code=settings.trust_remote_code,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{model_folder} cannot be loaded as a causal LM: {error}") from error
+    model: PreTrainedModel
+    model, report = loaded
+    if report["missing_keys"]:  # transformers would go on with random numbers in their place
+        raise ModelError(
+            f"{model_folder} lacks the weights {sorted(report['missing_keys'])[:5]}: the folder is "
+            "incomplete, or of another architecture than its config.json says."
+        )
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,284 @@
+"""The embedded model's problems, text, recipe and shipped folder."""
+
+import re
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ssgr import abacus
+from ssgr.abacus import mixture, prose, train
+from ssgr.abacus.arithmetic import worked
+from ssgr.abacus.audit import is_correct, judged, spread
+from ssgr.abacus.benchmarks import LEVELS
+from ssgr.abacus.dice import Dice
+from ssgr.abacus.muon import orthogonalise
+from ssgr.abacus.phrases import HELD_OUT, HELD_OUT_WORDS, TRAINED
+from ssgr.abacus.reasoning import STYLES, respond
+from ssgr.abacus.stories import Story, draw_story, role_of
+from ssgr.errors import SsgrError
+
+EQUATION = re.compile(r"(\d+)([-+*/])(\d+)(?:([-+])(\d+))?=(\d+)(?:r(\d+))?")
+GOLDEN_DICE = [85, 63, 19, 82, 55, 24]
+KINDS = tuple(LEVELS)
+
+
+def equations(text: str) -> list[tuple[int, int, bool]]:
+    """Return (first operand, result, whether it is true) of every equation in a text."""
+    found = []
+    for first, sign, second, sign2, third, result, rest in EQUATION.findall(text):
+        a, b = int(first), int(second)
+        value, left = {"+": (a + b, 0), "-": (a - b, 0), "*": (a * b, 0), "/": divmod(a, b or 1)}[
+            sign
+        ]
+        if third:
+            value += int(third) if sign2 == "+" else -int(third)
+        found.append((a, int(result), value == int(result) and left == int(rest or 0)))
+    return found
+
+
+def stories(count: int) -> list[Story]:
+    return [draw_story(f"test/{number}", 1 + number % 7) for number in range(count)]
+
+
+def test_dice_draws_are_fixed_for_ever() -> None:
+    dice = Dice("abacus")
+    assert [dice.integer(0, 99) for _ in range(6)] == GOLDEN_DICE
+    assert sorted(dice.shuffled(range(9))) == list(range(9))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_seeds_give_equal_problems(kind: str) -> None:
+    drawn = abacus.problems(kind, 40, 3)
+    assert drawn == abacus.problems(kind, 60, 3)[:40]
+    assert drawn != abacus.problems(kind, 40, 4)
+    assert len({problem["problem_id"] for problem in drawn}) == 40
+    assert len({problem["question"] for problem in drawn}) == 40
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_solutions_reach_the_answer_by_true_arithmetic(kind: str) -> None:
+    for problem in abacus.problems(kind, 60, 0):
+        solution, question = str(problem["solution"]), str(problem["question"])
+        opening, *lines = solution.split("\n")
+        value = int(re.findall(r"\d+", opening)[0])
+        assert str(value) in re.findall(r"\d+", question)
+        for line in lines[:-2]:
+            steps = equations(line)
+            assert steps and all(true for _, _, true in steps), line
+            after = int(re.findall(r"\d+", line)[-1])
+            assert str(value) in re.findall(r"\d+", line)
+            assert after in {result for _, result, _ in steps}
+            value = after
+        assert lines[-1] == f"#### {value}"
+        if kind != "choice":
+            assert problem["answer"] == str(value)
+        assert problem["level"] in {str(level) for level, _ in LEVELS[kind].weights}
+
+
+@pytest.mark.parametrize("style", [style for style, _ in STYLES])
+def test_responses_chain_from_the_start_to_the_answer(style: str) -> None:
+    for number, story in enumerate(stories(70)):
+        response = respond(story, Dice(f"r{number}"), style)  # type: ignore[arg-type]
+        assert is_correct(response, str(story.answer))
+        slips = response.count("That was wrong")
+        false = [step for step in equations(response) if not step[2]]
+        assert len(false) == slips
+        results = [result for _, result, _ in equations(response)]
+        assert story.answer in results
+
+
+def test_styles_differ_in_length() -> None:
+    for number, story in enumerate(stories(21)):
+        lengths = [
+            len(respond(story, Dice(f"{number}"), style)) for style in ("terse", "worked", "twice")
+        ]
+        assert lengths == sorted(lengths)
+        assert lengths[-1] > 1.5 * lengths[0]
+
+
+@pytest.mark.parametrize("kind", ["add", "take", "times", "share"])
+def test_digit_by_digit_work_is_true_and_spells_the_result(kind: str) -> None:
+    dice = Dice(kind)
+    for _ in range(300):
+        b = dice.integer(2, 9) if kind in ("times", "share") else dice.integer(1, 400)
+        a = dice.integer(1, 99) * b if kind == "share" else dice.integer(b, 999)
+        steps = equations(worked(kind, a, b))  # type: ignore[arg-type]
+        assert all(true for _, _, true in steps)
+        exact = {"add": a + b, "take": a - b, "times": a * b, "share": a // b}[kind]
+        digits = [result % 10 for _, result, _ in steps]
+        if kind == "add":
+            spelled = "".join(map(str, reversed([*digits[:-1], steps[-1][1]])))
+        elif kind == "take":
+            spelled = "".join(map(str, reversed(digits)))
+        elif kind == "share":
+            spelled = "".join(map(str, digits))
+        else:
+            spelled = str(exact)  # its carries interleave; truth of each line is checked above
+            assert steps[-1][1] == exact // 10 ** (len(str(a)) - 1)
+        assert int(spelled) == exact
+
+
+def test_roles_never_share_a_question() -> None:
+    trained = {
+        sample.prompt.removeprefix("<|user|>").split("\nA)")[0].removesuffix("<|assistant|>")
+        for sample in islice(mixture.samples(0), 1500)
+        if sample.kind == "chat"
+    }
+    assert {role_of(question) for question in trained} == {"training"}
+    for kind in KINDS:
+        for problem in abacus.problems(kind, 80, 0):
+            question = str(problem["question"]).split("\nA)")[0]
+            assert role_of(question) == LEVELS[kind].role
+            assert question not in trained
+
+
+def test_human_solutions_in_training_are_of_training_questions() -> None:
+    texts = [s.target for s in islice(mixture.samples(1), 800) if s.kind == "solution"]
+    assert len(texts) > 40
+    for text in texts:
+        question = text.removeprefix("Problem: ").split("\nSolution: ")[0]
+        assert role_of(question) == "training"
+        assert re.search(r"\n#### \d+$", text)
+
+
+def test_choice_letter_names_the_value_of_the_solution() -> None:
+    letters = set()
+    for problem in abacus.problems("choice", 80, 0):
+        options = dict(re.findall(r"\n([A-D])\) (\d+)", str(problem["question"])))
+        assert len(set(options.values())) == 4
+        assert options[str(problem["answer"])] == str(problem["solution"]).split("#### ")[1]
+        letters.add(problem["answer"])
+    assert letters == set("ABCD")
+
+
+def test_choice_is_told_in_words_that_training_never_saw() -> None:
+    def words(text: str) -> set[str]:
+        return set(re.findall(r"[a-z]+", text.lower()))
+
+    trained: set[str] = set()
+    for sample in islice(mixture.samples(0), 3000):
+        if sample.kind != "prose":
+            trained |= words(sample.prompt + sample.target)
+    assert not trained & set(HELD_OUT_WORDS)
+    assert {domain.name for domain in HELD_OUT}.isdisjoint(domain.name for domain in TRAINED)
+    for problem in abacus.problems("choice", 80, 0):
+        assert words(str(problem["question"])) & set(HELD_OUT_WORDS)
+
+
+def test_documents_are_held_out_from_training() -> None:
+    drawn = abacus.documents(100, 0)
+    assert drawn == abacus.documents(100, 0) != abacus.documents(100, 1)
+    trained = {document["text"] for document in prose.load("training")}
+    assert trained.isdisjoint(document["text"] for document in drawn)
+    sampled = {s.target for s in islice(mixture.samples(0), 1000) if s.kind == "prose"}
+    assert sampled and sampled <= trained
+
+
+def test_bad_input_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SsgrError, match="held out"):
+        abacus.documents(100_000, 0)
+    with pytest.raises(SsgrError, match="stories, easy"):
+        abacus.problems("storys", 1, 0)
+    foreign = tmp_path / "prose.jsonl.gz"
+    foreign.write_bytes(b"not gzip")
+    with pytest.raises(SsgrError, match=re.escape(str(foreign))):
+        abacus.documents(1, 0, foreign)
+
+
+def test_audit_counts_by_hand() -> None:
+    problems = pl.DataFrame({"problem_id": ["a", "b"], "answer": ["7", "B"], "level": ["1", "2"]})
+    right, wrong = "<think>\n3+4=7.\n</think>\nThe answer is \\boxed{7}.", "\\boxed{7}"
+    rows = [("a", right, 10), ("a", right, 20), ("b", right, 10), ("b", wrong, 10)]
+    responses = pl.DataFrame(
+        [{"problem_id": i, "text": t, "tokens": n, "finish_reason": "stop"} for i, t, n in rows]
+    )
+    shares = spread(judged(responses, problems))
+    assert shares["c = 1"] == shares["c = 0"] == 0.5
+    assert shares["longest/shortest correct >= 1.5"] == 0.5
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 8), (2, 8, 24)])
+def test_orthogonalise_pulls_singular_values_to_one(shape: tuple[int, ...]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalise(matrices))
+    assert values.min() > 0.5 and values.max() < 1.4
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> train.Recipe:
+    monkeypatch.setattr(train, "TOKENIZER_SAMPLES", 150)
+    torch.set_num_threads(1)
+    return train.Recipe(steps=4, samples=3, warmup=2, precision="float32")
+
+
+def test_a_resumed_run_ends_in_the_same_weights(recipe: train.Recipe, tmp_path: Path) -> None:
+    whole = train.Trainer(recipe)
+    losses = [whole.advance() for _ in range(4)]
+    half = train.Trainer(recipe)
+    assert [half.advance() for _ in range(2)] == losses[:2]
+    half.save(tmp_path / "state.pt")
+    resumed = train.Trainer(recipe)
+    resumed.resume(tmp_path / "state.pt")
+    assert [resumed.advance() for _ in range(2)] == losses[2:]
+    for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_no_loss_on_questions_and_padding(recipe: train.Recipe) -> None:
+    trainer = train.Trainer(recipe)
+    for tokens, labels in trainer.batches.draw(40):
+        learnt = labels != mixture.IGNORED
+        assert torch.equal(tokens[learnt], labels[learnt])
+        assert tokens.shape[0] * tokens.shape[1] <= max(mixture.GROUP_TOKENS, mixture.LONGEST)
+        assistant = trainer.tokenizer.convert_tokens_to_ids("<|assistant|>")
+        for row, marks in zip(tokens.tolist(), learnt.tolist(), strict=True):
+            if assistant in row:
+                assert not any(marks[: row.index(assistant) + 1])
+                assert marks[row.index(assistant) + 1]
+
+
+def test_training_writes_a_folder_that_loads(recipe: train.Recipe, tmp_path: Path) -> None:
+    train.train(tmp_path / "model", recipe, checkpoint_every=2)
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").config.model_type == "qwen2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_the_tokenizer_keeps_text_tags_and_digits() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(abacus.MODEL)
+    texts = [sample.target for sample in islice(mixture.samples(5), 60)]
+    for text in [*texts, "Größe 3,5 — naïve\n\n  x"]:
+        ids = tokenizer.encode(text)
+        assert tokenizer.decode(ids, skip_special_tokens=True) == text
+    assert len(tokenizer.encode("1234567")) == 7
+    assert [len(tokenizer.encode(tag)) for tag in ("<think>", "</think>", "<|end|>")] == [1, 1, 1]
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], add_generation_prompt=True, tokenize=False
+    )
+    assert prompt == "<|user|>Hi<|assistant|>"
+
+
+def test_the_shipped_model_thinks_boxes_and_is_right_on_easy_problems() -> None:
+    torch.set_num_threads(1)
+    tokenizer = AutoTokenizer.from_pretrained(abacus.MODEL)
+    model = AutoModelForCausalLM.from_pretrained(abacus.MODEL)
+    assert model.dtype == torch.float32
+    right = 0
+    problems = abacus.problems("easy", 8, 1234)
+    for problem in problems:
+        turn = [{"role": "user", "content": problem["question"]}]
+        prompt = tokenizer.apply_chat_template(
+            turn, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        out = model.generate(**prompt, max_new_tokens=256, do_sample=False)
+        text = tokenizer.decode(out[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
+        assert text.startswith("<think>\n") and text.count("</think>") == 1
+        right += is_correct(text, str(problem["answer"]))
+    assert right >= 7
+
+
+def test_the_shipped_folder_is_small() -> None:
+    assert sum(path.stat().st_size for path in abacus.MODEL.rglob("*")) <= 8_000_000

@@ -1,0 +1,54 @@
+"""The strict gates: formatting, lint, types, the workflow's own linter, and pins that agree."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+RULES = ["Snakefile", "workflow/rules"]
+GATES = {
+    "ruff": ["-m", "ruff", "check", "."],
+    "ruff-format": ["-m", "ruff", "format", "--check", "."],
+    "mypy": ["-m", "mypy"],
+    "snakefmt": ["-m", "snakefmt", "--check", *RULES],
+    "snakemake-lint": ["-m", "snakemake", "--lint"],
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_gate(root: Path, gate: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *GATES[gate]], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_one_set_of_pins(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    environment = yaml.safe_load((root / "envs" / "ssgr.yaml").read_text())
+    assert environment["dependencies"][-1]["pip"] == project["dependencies"]
+
+
+def test_the_light_modules_load_neither_torch_nor_sympy() -> None:
+    """The Snakefile imports them at every start."""
+    code = (
+        "import sys, ssgr.validation, ssgr.points, ssgr.provenance, ssgr.pool;"
+        "print([m for m in ('torch', 'transformers', 'sympy', 'altair') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_keeps_its_boundaries(root: Path) -> None:
+    """It imports no Snakemake and reads no configuration file."""
+    for path in (root / "workflow" / "ssgr").rglob("*.py"):
+        text = path.read_text()
+        assert "import snakemake" not in text, path
+        assert "from snakemake" not in text, path
+        assert "config.yaml" not in text or path.name == "reference.py", path
