@@ -31,9 +31,8 @@ def equations(text: str) -> list[tuple[int, int, bool]]:
     found = []
     for first, sign, second, sign2, third, result, rest in EQUATION.findall(text):
         a, b = int(first), int(second)
-        value, left = {"+": (a + b, 0), "-": (a - b, 0), "*": (a * b, 0), "/": divmod(a, b or 1)}[
-            sign
-        ]
+        plain = {"+": a + b, "-": a - b, "*": a * b}
+        value, left = divmod(a, b) if sign == "/" else (plain[sign], 0)
         if third:
             value += int(third) if sign2 == "+" else -int(third)
         found.append((a, int(result), value == int(result) and left == int(rest or 0)))
@@ -269,12 +268,11 @@ def test_the_shipped_model_thinks_boxes_and_is_right_on_easy_problems() -> None:
     right = 0
     problems = abacus.problems("easy", 8, 1234)
     for problem in problems:
-        turn = [{"role": "user", "content": problem["question"]}]
-        prompt = tokenizer.apply_chat_template(
-            turn, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        out = model.generate(**prompt, max_new_tokens=256, do_sample=False)
-        text = tokenizer.decode(out[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
+        turn = [{"role": "user", "content": str(problem["question"])}]
+        prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        ids = torch.tensor([tokenizer.encode(str(prompt))])
+        out = model.generate(ids, max_new_tokens=256, do_sample=False)  # type: ignore[misc]
+        text = str(tokenizer.decode(out[0, ids.shape[1] :].tolist(), skip_special_tokens=True))
         assert text.startswith("<think>\n") and text.count("</think>") == 1
         right += is_correct(text, str(problem["answer"]))
     assert right >= 7

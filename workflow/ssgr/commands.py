@@ -100,7 +100,9 @@ class SampleCommand(Strict):
             template=self.model.prompt,
             sampling=self.sampling,
             engine=engine,
-            tokenizer=load_tokenizer(folder, revision=revision),
+            tokenizer=load_tokenizer(
+                folder, revision=revision, trust_remote_code=self.model.trust_remote_code
+            ),
         )
         spec = describe(
             prompt=self.model.prompt,
@@ -204,7 +206,11 @@ class SelectCommand(Strict):
         from ssgr.sampling.prompts import load_tokenizer
         from ssgr.tables import Documents
 
-        tokenizer = load_tokenizer(self.model.path, revision=self.model.revision)
+        tokenizer = load_tokenizer(
+            self.model.path,
+            revision=self.model.revision,
+            trust_remote_code=self.model.trust_remote_code,
+        )
         end = int(tokenizer.eos_token_id)
 
         def encode(text: str) -> list[int]:
