@@ -1,8 +1,12 @@
 """Tables that several test files build, and the folders they share."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+# Before torch is imported: small models are fastest on one thread, and tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import polars as pl
 import pytest

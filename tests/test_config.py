@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from ssgr.config import Calibration, Sampling
 from ssgr.errors import ConfigError
@@ -128,3 +129,14 @@ def test_a_pruner_without_statistics_has_one_checkpoint(raw: dict[str, Any]) -> 
         ("no calibration", "abacus", "none", "none", "none", "none", "magnitude", "50")
     ]
     assert len(table.filter(pruner="wanda")) == 4
+
+
+def test_the_readmes_own_model_is_a_valid_configuration(raw: dict[str, Any], root: Path) -> None:
+    """Merged onto the shipped file as Snakemake does it."""
+    example = (root / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    merged = copy.deepcopy(raw)
+    update_config(merged, yaml.safe_load(example))
+    config = load_config(merged)
+    assert config.run.models == ["r1-qwen-7b"]
+    assert {entry.source for entry in config.run_calibrations.values()} == {"mathr", "c4"}
+    assert config.budget.key == "128x16384-s0"

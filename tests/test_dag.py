@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,29 +51,43 @@ class Experiment:
             merged |= part
         (self.directory / "tiny.yaml").write_text(yaml.safe_dump(merged))
 
-    def snakemake(self, *arguments: str, **popen: object) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake here, as a user would."""
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake here, as a user would."""
         command = [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(self.workflow / "Snakefile")),
-            *("--directory", str(self.directory), "--cores", "2"),
-            *("--configfile", str(self.directory / "tiny.yaml"), *arguments),
+            *(sys.executable, "-m", "snakemake", *arguments),
+            *("--snakefile", str(self.workflow / "Snakefile"), "--cores", "2"),
+            *("--directory", str(self.directory)),
+            *("--configfile", str(self.directory / "tiny.yaml")),
         ]
         environment = os.environ | {
             "PYTHONPATH": str(self.workflow / "workflow"),
             "XDG_CACHE_HOME": str(self.workflow / "cache"),
         }
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def snakemake(self, *arguments: str) -> tuple[int, str]:
+        """Run Snakemake to its end; its exit code and what it said."""
+        process = self.start(*arguments)
+        said, _ = process.communicate()
+        return process.returncode, said
 
     def plan(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run would start."""
-        done = self.snakemake("--dry-run", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        table = (done.stdout + done.stderr).partition("Job stats:")[2].partition("total")[0]
+        code, said = self.snakemake("--dry-run", *arguments)
+        assert code == 0, said
+        table = said.partition("Job stats:")[2].partition("total")[0]
         return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.M)}
 
 
 def copy_of_the_workflow(root: Path, to: Path) -> Path:
-    for name in ("workflow", "config", "resources"):
+    for name in ("workflow", "config", "envs", "resources"):
         shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "Snakefile", to)
     return to
@@ -84,8 +100,8 @@ def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     (base / "project").mkdir()
     experiment = Experiment(copy_of_the_workflow(root, base / "project"), base / "first")
     experiment.configure()
-    finished = experiment.snakemake()
-    assert finished.returncode == 0, finished.stdout + finished.stderr + logs(experiment)
+    code, said = experiment.snakemake()
+    assert code == 0, said + logs(experiment)
     return experiment
 
 
@@ -127,8 +143,7 @@ def test_every_stage_left_its_table(done: Experiment) -> None:
 
 
 def test_a_second_run_has_nothing_to_do(done: Experiment) -> None:
-    again = done.snakemake()
-    assert "Nothing to be done" in again.stdout + again.stderr
+    assert "Nothing to be done" in done.snakemake()[1]
 
 
 def test_a_docstring_or_a_comment_reruns_nothing(done: Experiment, edited: Path) -> None:
@@ -192,17 +207,16 @@ def test_a_pool_of_another_source_is_refused(done: Experiment) -> None:
     second = Experiment(done.workflow, done.directory.parent / "third")
     other = {"data": {"loader": "abacus", "kind": "easy", "count": 20, "seed": 99}}
     second.configure({"sources": {**TINY["sources"], "stories": other}})  # type: ignore[dict-item]
-    refused = second.snakemake("--dry-run")
-    assert refused.returncode != 0
-    assert "A pool never mixes two" in refused.stdout + refused.stderr
+    code, said = second.snakemake("--dry-run")
+    assert code != 0
+    assert "A pool never mixes two" in said
 
 
 def test_mistakes_stop_before_any_job(done: Experiment) -> None:
     second = Experiment(done.workflow, done.directory.parent / "fourth")
     second.configure({"run": {"models": ["abacsu"], "pruners": ["wnada"], "sparsities": [150]}})
-    refused = second.snakemake()
-    said = refused.stdout + refused.stderr
-    assert refused.returncode != 0
+    code, said = second.snakemake()
+    assert code != 0
     for mistake in ("did you mean 'abacus'?", "did you mean 'wanda'?", "sparsity '150'"):
         assert mistake in said
     assert not (second.directory / "results").exists()
@@ -213,7 +227,36 @@ def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -
     calibration = {"H": {"source": "stories", "tau": 0.00, "length": "median"}}
     run = {**TINY["run"], "calibrations": ["H"]}  # type: ignore[dict-item]
     second.configure({"calibrations": calibration, "run": run})
-    failed = second.snakemake()
-    assert failed.returncode != 0
+    code, _ = second.snakemake()
+    assert code != 0
     assert re.search(r"good quality +0 problems", logs(second))
     assert len(list((done.directory.parent / "pool" / "grades").rglob("*.parquet"))) == 2
+
+
+def test_killed_in_the_middle_and_run_again(done: Experiment) -> None:
+    """Nothing half-written counts as done, and the result is that of an undisturbed run."""
+    killed = Experiment(done.workflow, done.directory.parent / "killed")
+    killed.configure({"pool": {"path": "pool", "problems": 10, "shard_size": 5}})
+    folder = "grades/model=abacus/source=stories/sampling=n4-t0.60-p0.95-l160-s0"
+    shards = [f"{folder}/{rows}.parquet" for rows in ("000000-000005", "000005-000010")]
+    targets = [f"pool/{shard}" for shard in shards]
+    process = killed.start(*targets)
+    begun = killed.directory / "results" / "logs" / "sample"
+    deadline = time.monotonic() + 300
+    while not list(begun.rglob("*.log")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list(begun.rglob("*.log"))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert killed.snakemake("--unlock")[0] == 0
+    code, said = killed.snakemake(*targets, "--rerun-incomplete")
+    assert code == 0, said + logs(killed)
+    for shard in shards:
+        mine, undisturbed = (
+            killed.directory / "pool" / shard,
+            done.directory.parent / "pool" / shard,
+        )
+        timeless = [tables.read(path, tables.Grades).drop("milliseconds")
+                    for path in (mine, undisturbed)]  # fmt: skip
+        assert timeless[0].equals(timeless[1])
+    assert not [path for path in (killed.directory / "pool").rglob("*") if path.name[0] == "."]
