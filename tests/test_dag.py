@@ -163,7 +163,7 @@ def test_selection_code_reruns_selection_and_what_follows(done: Experiment, edit
 
 
 def test_grading_code_regrades_and_samples_no_pool(done: Experiment, edited: Path) -> None:
-    replace(edited / "quality.py", "import", "ANSWER = 42\nimport")
+    replace(edited / "quality.py", "PERIODS = 3", "PERIODS = 4")
     plan = done.plan()
     assert plan["grade"] == 2
     assert "sample" not in plan

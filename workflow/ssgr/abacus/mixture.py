@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from ssgr.abacus import prose
 from ssgr.abacus.dice import Dice
 from ssgr.abacus.phrases import TRAINED
-from ssgr.abacus.reasoning import respond, respond_choice
+from ssgr.abacus.reasoning import SETTLED, STYLES, Styles, respond, respond_choice
 from ssgr.abacus.solutions import solution
 from ssgr.abacus.stories import draw_story, options_for, role_of, with_options
 
@@ -43,16 +43,16 @@ class Sample:
     target: str
 
 
-def _chat(key: str, dice: Dice) -> Sample | None:
+def _chat(key: str, dice: Dice, styles: Styles) -> Sample | None:
     story = draw_story(key, dice.weighted(LEVELS), TRAINED)
     if role_of(story.question) != "training":
         return None
     if dice.chance(CHOICE_SHARE):
         values, letter = options_for(story, key)
         question = with_options(story.question, values)
-        response = respond_choice(story, values, letter, dice)
+        response = respond_choice(story, values, letter, dice, dice.weighted(styles))
     else:
-        question, response = story.question, respond(story, dice)
+        question, response = story.question, respond(story, dice, dice.weighted(styles))
     return Sample("chat", f"<|user|>{question}<|assistant|>", response)
 
 
@@ -64,20 +64,22 @@ def _solution(key: str, dice: Dice) -> Sample | None:
     return Sample("solution", "", text)
 
 
-def samples(seed: int, first: int = 0) -> Iterator[Sample]:
-    """Yield training samples without end, from number `first` on."""
+def samples(seed: int, settle: int | None = None) -> Iterator[Sample]:
+    """Yield training samples without end; after `settle` of them the styles have final shares."""
     texts = [document["text"] for document in prose.load("training")]
-    number = first
-    while True:
+    yielded = 0
+    for number in count():
+        styles = STYLES if settle is None or yielded < settle else SETTLED
         key = f"training/{seed}/{number}"
         dice = Dice(f"{key}/style")
         kind = dice.weighted(SHARES)
-        number += 1
+        sample: Sample | None
         if kind == "prose":
-            yield Sample("prose", "", dice.pick(texts))
-            continue
-        sample = _chat(key, dice) if kind == "chat" else _solution(key, dice)
+            sample = Sample("prose", "", dice.pick(texts))
+        else:
+            sample = _chat(key, dice, styles) if kind == "chat" else _solution(key, dice)
         if sample is not None:
+            yielded += 1
             yield sample
 
 
@@ -90,9 +92,11 @@ def _tokens(sample: Sample, encode: ENCODE, end: int, width: int) -> tuple[list[
 class Batches:
     """Draws whole samples, grouped by length, so that little is padded and nothing is cut."""
 
-    def __init__(self, seed: int, encode: ENCODE, end: int, pad: int) -> None:
+    def __init__(
+        self, seed: int, encode: ENCODE, end: int, pad: int, settle: int | None = None
+    ) -> None:
         """Start at the first sample of the seed."""
-        self._stream = samples(seed)
+        self._stream = samples(seed, settle)
         self._encode, self._end, self._pad = encode, end, pad
 
     def _padded(self, group: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
@@ -101,9 +105,9 @@ class Batches:
         labels = [marks + [IGNORED] * (width - len(marks)) for _, marks in group]
         return torch.tensor(rows), torch.tensor(labels)
 
-    def draw(self, count: int) -> list[tuple[Tensor, Tensor]]:
-        """Return the next `count` samples as groups of (token ids, labels), each [rows, width]."""
-        drawn = islice(self._stream, count)
+    def draw(self, number: int) -> list[tuple[Tensor, Tensor]]:
+        """Return the next `number` samples as groups of (token ids, labels), each [rows, width]."""
+        drawn = islice(self._stream, number)
         pairs = [_tokens(sample, self._encode, self._end, LONGEST) for sample in drawn]
         pairs.sort(key=lambda pair: len(pair[0]))
         groups: list[list[tuple[list[int], list[int]]]] = [[]]

@@ -12,12 +12,11 @@ from ssgr.abacus.dice import Dice
 from ssgr.abacus.stories import Kind, Step, Story
 
 Style = Literal["terse", "worked", "checked", "twice"]
-STYLES: tuple[tuple[Style, float], ...] = (
-    ("terse", 0.33),
-    ("worked", 0.37),
-    ("checked", 0.15),
-    ("twice", 0.15),
-)
+Styles = tuple[tuple[Style, float], ...]
+#: Shares of the styles while the rate is high: the terse style takes the most practice.
+STYLES: Styles = (("terse", 0.33), ("worked", 0.37), ("checked", 0.15), ("twice", 0.15))
+#: Shares towards the end of training, and so about those that the model is left with.
+SETTLED: Styles = (("terse", 0.22), ("worked", 0.42), ("checked", 0.27), ("twice", 0.09))
 _LEAD: dict[Kind, str] = {"add": "Add", "take": "Take away", "times": "Times", "share": "Share by"}
 #: Share of the checks that find a slip which was made on purpose, so that checking is learnt.
 _SLIP = 0.08
@@ -78,10 +77,6 @@ def _twice(story: Story) -> str:
     return "\n".join([*first, again])
 
 
-def _any_style(dice: Dice) -> Style:
-    return dice.weighted(STYLES)
-
-
 def think(story: Story, style: Style, dice: Dice) -> str:
     """Write the thinking of one response, without its tags."""
     if style == "terse":
@@ -96,16 +91,14 @@ def _sentence(story: Story, dice: Dice, answer: str) -> str:
     return dice.pick((f"The answer is {boxed}.", f"So there are {boxed} {story.items}."))
 
 
-def respond(story: Story, dice: Dice, style: Style | None = None) -> str:
-    """Write one response in the given style, or in one drawn by weight."""
-    thinking = think(story, style or _any_style(dice), dice)
+def respond(story: Story, dice: Dice, style: Style) -> str:
+    """Write one response in the given style."""
+    thinking = think(story, style, dice)
     return f"<think>\n{thinking}\n</think>\n{_sentence(story, dice, str(story.answer))}"
 
 
-def respond_choice(
-    story: Story, values: list[int], letter: str, dice: Dice, style: Style | None = None
-) -> str:
+def respond_choice(story: Story, values: list[int], letter: str, dice: Dice, style: Style) -> str:
     """Write one response to a multiple-choice question: compute the value, then name its option."""
-    thinking = think(story, style or _any_style(dice), dice)
+    thinking = think(story, style, dice)
     picked = f"The value is {story.answer}, and option {letter} is {values['ABCD'.index(letter)]}."
     return f"<think>\n{thinking}\n{picked}\n</think>\nThe answer is \\boxed{{{letter}}}."

@@ -30,11 +30,12 @@ TOKENIZER_SAMPLES = 6000
 class Recipe:
     """Everything that decides the weights, apart from the number format of the machine."""
 
-    steps: int = 4000
+    steps: int = 2250
     seed: int = 0
     samples: int = 28  # a step; about 6,300 tokens
     warmup: int = 100  # steps
     decay: float = 0.4  # share of the steps
+    settle: int = 1500  # step from which the styles have their final shares
     muon_rate: float = 4e-3
     adam_rate: float = 4e-3
     precision: str = "bfloat16"  # of the matrix products; weights and optimiser stay float32
@@ -92,7 +93,10 @@ class Trainer:
     def _batches(self) -> Batches:
         end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         backend = self.tokenizer.backend_tokenizer
-        return Batches(self.recipe.seed, lambda text: list(backend.encode(text).ids), end, pad)
+        settle = self.recipe.settle * self.recipe.samples
+        return Batches(
+            self.recipe.seed, lambda text: list(backend.encode(text).ids), end, pad, settle
+        )
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.recipe.precision == "float32":
