@@ -1,7 +1,7 @@
 """The embedded model's problems, text, recipe and shipped folder."""
 
 import re
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import polars as pl
@@ -17,13 +17,14 @@ from ssgr.abacus.benchmarks import LEVELS
 from ssgr.abacus.dice import Dice
 from ssgr.abacus.muon import orthogonalise
 from ssgr.abacus.phrases import HELD_OUT, HELD_OUT_WORDS, TRAINED
-from ssgr.abacus.reasoning import STYLES, respond
+from ssgr.abacus.reasoning import PHASES, Style, respond
 from ssgr.abacus.stories import Story, draw_story, role_of
 from ssgr.errors import SsgrError
 
 EQUATION = re.compile(r"(\d+)([-+*/])(\d+)(?:([-+])(\d+))?=(\d+)(?:r(\d+))?")
 GOLDEN_DICE = [85, 63, 19, 82, 55, 24]
 KINDS = tuple(LEVELS)
+STYLES = tuple(style for style, _ in PHASES[-1][1])
 
 
 def equations(text: str) -> list[tuple[int, int, bool]]:
@@ -78,25 +79,35 @@ def test_solutions_reach_the_answer_by_true_arithmetic(kind: str) -> None:
         assert problem["level"] in {str(level) for level, _ in LEVELS[kind].weights}
 
 
-@pytest.mark.parametrize("style", [style for style, _ in STYLES])
-def test_responses_chain_from_the_start_to_the_answer(style: str) -> None:
+@pytest.mark.parametrize("style", STYLES)
+def test_responses_chain_from_the_start_to_the_answer(style: Style) -> None:
     for number, story in enumerate(stories(70)):
-        response = respond(story, Dice(f"r{number}"), style)  # type: ignore[arg-type]
+        response = respond(story, Dice(f"r{number}"), style)
         assert is_correct(response, str(story.answer))
         slips = response.count("That was wrong")
         false = [step for step in equations(response) if not step[2]]
         assert len(false) == slips
-        results = [result for _, result, _ in equations(response)]
-        assert story.answer in results
+        results = {result for _, result, _ in equations(response)}
+        stated = {int(number) for number in re.findall(r", (\d+)\.", response)}
+        for step in story.steps:
+            assert step.after in (stated if style == "brief" else results)
 
 
 def test_styles_differ_in_length() -> None:
+    order: tuple[Style, ...] = ("terse", "brief", "worked", "twice")
     for number, story in enumerate(stories(21)):
-        lengths = [
-            len(respond(story, Dice(f"{number}"), style)) for style in ("terse", "worked", "twice")
-        ]
+        lengths = [len(respond(story, Dice(f"{number}"), style)) for style in order]
         assert lengths == sorted(lengths)
         assert lengths[-1] > 1.5 * lengths[0]
+
+
+def test_the_rate_rises_stays_and_falls_to_zero_without_a_jump() -> None:
+    recipe = train.Recipe(steps=2500)
+    rates = [recipe.rate(step) for step in range(2500)]
+    assert rates[99:1351] == [1.0] * 1252
+    assert rates[:100] == sorted(rates[:100]) and rates[1350:] == sorted(rates[1350:], reverse=True)
+    assert max(abs(a - b) for a, b in pairwise(rates)) <= 0.0101
+    assert rates[-1] < 0.001
 
 
 @pytest.mark.parametrize("kind", ["add", "take", "times", "share"])
@@ -124,7 +135,7 @@ def test_digit_by_digit_work_is_true_and_spells_the_result(kind: str) -> None:
 def test_roles_never_share_a_question() -> None:
     trained = {
         sample.prompt.removeprefix("<|user|>").split("\nA)")[0].removesuffix("<|assistant|>")
-        for sample in islice(mixture.samples(0), 1500)
+        for sample in islice(mixture.samples(0, 1500), 1500)
         if sample.kind == "chat"
     }
     assert {role_of(question) for question in trained} == {"training"}
@@ -136,7 +147,7 @@ def test_roles_never_share_a_question() -> None:
 
 
 def test_human_solutions_in_training_are_of_training_questions() -> None:
-    texts = [s.target for s in islice(mixture.samples(1), 800) if s.kind == "solution"]
+    texts = [s.target for s in islice(mixture.samples(1, 800), 800) if s.kind == "solution"]
     assert len(texts) > 40
     for text in texts:
         question = text.removeprefix("Problem: ").split("\nSolution: ")[0]
@@ -159,7 +170,7 @@ def test_choice_is_told_in_words_that_training_never_saw() -> None:
         return set(re.findall(r"[a-z]+", text.lower()))
 
     trained: set[str] = set()
-    for sample in islice(mixture.samples(0), 3000):
+    for sample in islice(mixture.samples(0, 3000), 3000):
         if sample.kind != "prose":
             trained |= words(sample.prompt + sample.target)
     assert not trained & set(HELD_OUT_WORDS)
@@ -173,7 +184,7 @@ def test_documents_are_held_out_from_training() -> None:
     assert drawn == abacus.documents(100, 0) != abacus.documents(100, 1)
     trained = {document["text"] for document in prose.load("training")}
     assert trained.isdisjoint(document["text"] for document in drawn)
-    sampled = {s.target for s in islice(mixture.samples(0), 1000) if s.kind == "prose"}
+    sampled = {s.target for s in islice(mixture.samples(0, 1000), 1000) if s.kind == "prose"}
     assert sampled and sampled <= trained
 
 
@@ -211,7 +222,7 @@ def test_orthogonalise_pulls_singular_values_to_one(shape: tuple[int, ...]) -> N
 def recipe(monkeypatch: pytest.MonkeyPatch) -> train.Recipe:
     monkeypatch.setattr(train, "TOKENIZER_SAMPLES", 150)
     torch.set_num_threads(1)
-    return train.Recipe(steps=4, samples=3, warmup=2, precision="float32")
+    return train.Recipe(steps=4, samples=3, precision="float32")
 
 
 def test_a_resumed_run_ends_in_the_same_weights(recipe: train.Recipe, tmp_path: Path) -> None:
@@ -248,7 +259,7 @@ def test_training_writes_a_folder_that_loads(recipe: train.Recipe, tmp_path: Pat
 
 def test_the_tokenizer_keeps_text_tags_and_digits() -> None:
     tokenizer = AutoTokenizer.from_pretrained(abacus.MODEL)
-    texts = [sample.target for sample in islice(mixture.samples(5), 60)]
+    texts = [sample.target for sample in islice(mixture.samples(5, 60), 60)]
     for text in [*texts, "Größe 3,5 — naïve\n\n  x"]:
         ids = tokenizer.encode(text)
         assert tokenizer.decode(ids, skip_special_tokens=True) == text

@@ -16,6 +16,10 @@ def encode(text: str) -> list[int]:
     return [ord(letter) for letter in text]
 
 
+def decode(token_ids: list[int]) -> str:
+    return "".join(" " if token == END else chr(token) for token in token_ids)
+
+
 PROBLEMS = pl.DataFrame(
     {
         "problem_id": ["a", "b", "c"],
@@ -35,13 +39,14 @@ RESPONSES = pl.DataFrame(
         "text": ["r", "s"],
     }
 )
+SHARDS = [RESPONSES[:1], RESPONSES[1:]]
 CHOSEN = pl.DataFrame(
     {"problem_id": ["b", "a"], "sample": [1, 3], "correctness_ratio": [0.5, 0.25]}
 )
 
 
 def test_responses_keep_ids_lengths_and_ratio_in_drawn_order() -> None:
-    table = of_responses(CHOSEN, RESPONSES, PROBLEMS, Budget(sequences=2, tokens=4))
+    table = of_responses(CHOSEN, SHARDS, PROBLEMS, Budget(sequences=2, tokens=4))
     valid = tables.Calibration.validate(table, cast=True)
     assert valid.select("sequence", "problem_id", "sample").rows() == [(0, "b", 1), (1, "a", 3)]
     assert valid["token_ids"].to_list() == [[1, 2, 3, 7], [1, 2, 4, 5]]  # cut to l = 4
@@ -53,7 +58,7 @@ def test_responses_keep_ids_lengths_and_ratio_in_drawn_order() -> None:
 
 def test_grades_of_other_responses_are_an_error() -> None:
     with pytest.raises(TableError, match="2 selected responses are not in the pool"):
-        of_responses(CHOSEN, RESPONSES.clear(), PROBLEMS, Budget(sequences=2, tokens=4))
+        of_responses(CHOSEN, [RESPONSES.clear()], PROBLEMS, Budget(sequences=2, tokens=4))
 
 
 def test_solutions_follow_the_template_and_end() -> None:
@@ -71,13 +76,14 @@ def test_solutions_follow_the_template_and_end() -> None:
 
 def test_documents_are_packed_to_full_sequences_with_ends_between() -> None:
     documents = pl.DataFrame({"document_id": list("uvwx"), "text": ["abc", "defgh", "ij", "k"]})
-    table, _ = of_documents(documents, encode, END, Budget(sequences=2, tokens=6))
+    table, _ = of_documents(documents, encode, decode, END, Budget(sequences=2, tokens=6))
     assert [len(ids) for ids in table["token_ids"]] == [6, 6]
     stream = [token for ids in table["token_ids"] for token in ids]
-    words = "".join(" " if token == END else chr(token) for token in stream).split()
+    words = decode(stream).split()
+    assert "".join(table["response"]) == decode(stream)
     whole = {"abc", "defgh", "ij", "k"}
     assert set(words[:-1]) <= whole
     assert any(text.startswith(words[-1]) for text in whole)
     assert set(table["problem_id"]) <= set("uvwx")
     with pytest.raises(SelectionError, match="packed"):
-        of_documents(documents, encode, END, Budget(sequences=3, tokens=6))
+        of_documents(documents, encode, decode, END, Budget(sequences=3, tokens=6))

@@ -128,6 +128,41 @@ def test_a_shard_beyond_the_source(
     assert "lower pool.problems to 3 or less" in said(capsys)
 
 
+def test_grading_responses_to_other_questions_is_refused(
+    problems: Path, responses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tmp_path / "changed.parquet"
+    table = tables.read(problems, tables.Problems)
+    tables.write(table.with_columns(pl.col("question") + "!"), tables.Problems, changed)
+    assert grade(responses, changed, tmp_path / "grades.parquet") == 1
+    assert "responses to other questions" in said(capsys)
+
+
+def test_pruning_takes_anyones_token_ids(abacus: Path, tmp_path: Path) -> None:
+    """A file of one column, as 64-bit integers."""
+    own = tmp_path / "own.parquet"
+    pl.DataFrame({"token_ids": [[5, 6, 7, 8], [9, 10, 11]]}).write_parquet(own)
+    assert main(["prune", "--model", str(abacus), "--calibration", str(own), "--pruner", "wanda",
+                 "--sparsity", "2:4", "--out", str(tmp_path / "pruned")]) == 0  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (["--length", "mediun"], "--length: unknown length rule 'mediun'"),
+        (["--length", "median", "--tau", "1.5"], "--tau: tau '1.5': expected 0..1"),
+        (["--length", "median"], "needs --tau"),
+    ],
+)
+def test_selecting_with_flags_that_make_no_sense(
+    flags: list[str], error: str, abacus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [f"--{name}={tmp_path / name}" for name in ("problems", "out", "funnel")]
+    budget = ["--budget.sequences", "3", "--budget.tokens", "99"]
+    assert main(["select", *flags, *files, *budget, "--model", str(abacus)]) == 1
+    assert error in said(capsys)
+
+
 def test_a_flag_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prune", "--sparsity", "5:4", "--out", str(tmp_path / "p")]) == 1
     error = said(capsys)

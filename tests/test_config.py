@@ -81,6 +81,32 @@ def test_calibrations_that_make_no_sense(raw: dict[str, Any], entry: object, sai
     assert said in mistakes(raw)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("pool.problems", 10_000, "pool.problems is 10000, the source 'stories' has a count of"),
+        ("models.abacus.path", "/no/such/folder", "models.abacus: path '/no/such/folder'"),
+        ("models.abacus.batchsize", 3, "models.abacus.batchsize: unknown key"),
+        ("models.abacus.prompt", "Hi", "models.abacus: prompt must contain {question}"),
+        ("models.abacus.engine", "vlm", "unknown engine 'vlm' (did you mean 'vllm'?)"),
+        ("sources.stories.solution_template", "{question}", "must contain {solution}"),
+        ("sources.none", {"data": {"loader": "file", "path": "x", "text": "t"}}, "'none' is taken"),
+        ("run.benchmarks", [], "run.benchmarks"),
+        ("sampling.temperature", 0.655, "more than two decimals"),
+        ("calibrations.SSGR.tau", 0.755, "at most two decimals"),
+    ],
+)
+def test_mistakes_that_would_surface_only_in_a_job(
+    raw: dict[str, Any], place: str, value: object, said: str
+) -> None:
+    *folders, key = place.split(".")
+    entry = raw
+    for folder in folders:
+        entry = entry[folder]
+    entry[key] = value
+    assert said in mistakes(raw)
+
+
 def test_yaml_reads_a_bare_two_to_four_as_a_number_and_is_told_so(raw: dict[str, Any]) -> None:
     raw["run"]["sparsities"] = yaml.safe_load("[2:4]")
     assert "write 2-4 or '2:4'" in mistakes(raw)
@@ -116,10 +142,10 @@ def test_sparsity_patterns() -> None:
             Sparsity.parse(bad)
 
 
-def test_shards_cover_the_pool_once(raw: dict[str, Any]) -> None:
+def test_shards_are_whole_and_do_not_change_as_the_pool_grows(raw: dict[str, Any]) -> None:
     raw["pool"].update(problems=170, shard_size=80)
     pool = load_config(raw).pool
-    assert shards(pool) == ["000000-000080", "000080-000160", "000160-000170"]
+    assert shards(pool) == ["000000-000080", "000080-000160", "000160-000240"]
 
 
 def test_a_pruner_without_statistics_has_one_checkpoint(raw: dict[str, Any]) -> None:

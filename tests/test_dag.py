@@ -96,7 +96,8 @@ def copy_of_the_workflow(root: Path, to: Path) -> Path:
 @pytest.fixture(scope="module")
 def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """A finished tiny run."""
-    base = tmp_path_factory.mktemp("dag")
+    base = tmp_path_factory.mktemp("a folder") / "with spaces"
+    base.mkdir()
     (base / "project").mkdir()
     experiment = Experiment(copy_of_the_workflow(root, base / "project"), base / "first")
     experiment.configure()
@@ -117,6 +118,11 @@ def edited(done: Experiment) -> Iterator[Path]:
 
 def logs(experiment: Experiment) -> str:
     return "\n".join(p.read_text() for p in sorted(experiment.directory.rglob("*.log")))
+
+
+def sampling(folder: Path) -> bool:
+    """Whether a sampling job has loaded its model and shows its progress bar."""
+    return any("response/s" in path.read_text() for path in folder.rglob("*.log"))
 
 
 def replace(path: Path, old: str, new: str) -> None:
@@ -167,6 +173,36 @@ def test_grading_code_regrades_and_samples_no_pool(done: Experiment, edited: Pat
     plan = done.plan()
     assert plan["grade"] == 2
     assert "sample" not in plan
+
+
+@pytest.mark.parametrize("file", ["tables.py", "config.py", "problems.py", "commands.py"])
+def test_no_edit_of_shared_code_throws_the_pool_away(
+    done: Experiment, edited: Path, file: str
+) -> None:
+    with (edited / file).open("a") as source:
+        source.write("\nUNUSED = 1\n")
+    plan = done.plan()
+    assert "sample" not in plan
+    assert ("grade" in plan) == (file != "commands.py")
+
+
+def test_a_copied_pool_is_not_sampled_again(done: Experiment) -> None:
+    for path in sorted((done.directory.parent / "pool" / "problems").rglob("*.parquet")):
+        path.touch()
+    second = Experiment(done.workflow, done.directory.parent / "copied")
+    second.configure()
+    assert "sample" not in second.plan()
+
+
+def test_a_broken_shard_of_the_pool_is_named(done: Experiment) -> None:
+    shard = next((done.directory.parent / "pool" / "responses").rglob("*.parquet"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-40])
+    code, said = done.snakemake("--dry-run")
+    shard.write_bytes(whole)
+    assert code != 0
+    assert f"{shard.name} is not a whole Parquet file" in said
+    assert "Traceback" not in said
 
 
 def test_one_pruners_code_reruns_that_pruner(done: Experiment, edited: Path) -> None:
@@ -243,9 +279,9 @@ def test_killed_in_the_middle_and_run_again(done: Experiment) -> None:
     process = killed.start(*targets)
     begun = killed.directory / "results" / "logs" / "sample"
     deadline = time.monotonic() + 300
-    while not list(begun.rglob("*.log")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert list(begun.rglob("*.log"))
+    while not sampling(begun) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sampling(begun)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert killed.snakemake("--unlock")[0] == 0
@@ -259,4 +295,3 @@ def test_killed_in_the_middle_and_run_again(done: Experiment) -> None:
         timeless = [tables.read(path, tables.Grades).drop("milliseconds")
                     for path in (mine, undisturbed)]  # fmt: skip
         assert timeless[0].equals(timeless[1])
-    assert not [path for path in (killed.directory / "pool").rglob("*") if path.name[0] == "."]

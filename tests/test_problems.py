@@ -81,6 +81,28 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path) -> None:
         load(FileSet(path=str(tmp_path / "notes.txt"), question="question"))
 
 
+def test_problems_without_an_answer_are_told_before_anything_is_sampled(tmp_path: Path) -> None:
+    rows = [{"q": "One?", "a": "1"}, {"q": "Two?", "a": None}, {"q": "Three?", "a": "#### 3"}]
+    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    with pytest.raises(TableError, match="1 of 3 problems have no answer in column 'a'"):
+        load(FileSet(path=path, question="q", answer="a"))
+    with pytest.raises(TableError, match="2 of 3 problems have no answer"):
+        load(FileSet(path=path, question="q", answer="a", answer_from="after-hashes"))
+
+
+def test_numbers_stay_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("q,a\nOne?,007\nTwo?,0.50\n")
+    table, _ = load(FileSet(path=str(tmp_path / "x.csv"), question="q", answer="a"))
+    assert sorted(table["answer"]) == ["0.50", "007"]
+    rows: list[dict[str, Any]] = [{"q": f"{i}?", "a": i} for i in range(150)]
+    path = jsonl(tmp_path / "x.jsonl", [*rows, {"q": "half?", "a": 0.5}, {"q": "pi?", "a": "\\pi"}])
+    table, _ = load(FileSet(path=str(path), question="q", answer="a"))
+    assert set(table["answer"]) == {*map(str, range(150)), "0.5", "\\pi"}
+    listed = jsonl(tmp_path / "y.jsonl", [{"q": "?", "a": ["1"]}])
+    with pytest.raises(TableError, match="column 'a' holds lists"):
+        load(FileSet(path=str(listed), question="q", answer="a"))
+
+
 def test_the_order_is_seeded_and_a_larger_set_keeps_it(tmp_path: Path) -> None:
     rows = [{"id": f"q{i}", "q": f"Question {i}"} for i in range(50)]
     small = load(FileSet(path=str(jsonl(tmp_path / "s.jsonl", rows[:30])), question="q", id="id"))

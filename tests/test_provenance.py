@@ -67,6 +67,7 @@ def test_a_retrained_model_has_another_fingerprint(tmp_path: Path) -> None:
     data = bytearray(bytes(3_000_000))
     data[1_500_000:1_700_000] = b"x" * 200_000
     (moved / "model.safetensors").write_bytes(data)
+    provenance.fingerprint.cache_clear()
     assert provenance.fingerprint(str(moved)) != before
     assert provenance.fingerprint("some/hub-id") == ""
 

@@ -22,16 +22,20 @@ rule select:
         gpu=0,
         mem_mb=4000,
     params:
-        model=model_identity,
+        model=model_source,
+        weights=model_weights,
+        tau=tau_flag,
         budget=as_json(CONFIG.budget),
         filters=as_json(CONFIG.filters),
         template=solution_template,
         shards=shard_flags,
-        code=provenance.code_digest("ssgr.selection", "ssgr.calibration"),
+        code=provenance.code_digest(
+            "ssgr.selection", "ssgr.calibration", "ssgr.sampling.prompts"
+        ),
     message:
         "Select from {wildcards.source} by {wildcards.length}, tau {wildcards.tau}, {wildcards.budget}"
     shell:
-        "python -m ssgr select --length {wildcards.length} --tau {wildcards.tau}"
+        "python -m ssgr select --length {wildcards.length} {params.tau}"
         " --budget {params.budget:q} --filters {params.filters:q} {params.template}"
         " --model {params.model:q} --problems {input.problems:q}"
         " {params.shards}"

@@ -24,9 +24,11 @@ from snakemake.exceptions import WorkflowError
 PACKAGES = os.path.join(workflow.basedir, "workflow")
 sys.path.insert(0, PACKAGES)
 
-from ssgr import points, pool, provenance
+from ssgr import points, pool, problems, provenance
 from ssgr.config import REFERENCE_LENGTHS
 from ssgr.errors import SsgrError
+from ssgr.pruning import pruner_names
+from ssgr.selection import LENGTH_RULES
 from ssgr.validation import load_config
 
 # A job's `python -m ssgr` is the interpreter that runs Snakemake, activated or not, and the package
@@ -39,7 +41,7 @@ os.environ.update(
 )
 
 try:
-    CONFIG = load_config(config, home=Path(workflow.basedir))
+    CONFIG = load_config(config)
 except SsgrError as error:
     raise WorkflowError(str(error)) from None
 
@@ -71,7 +73,7 @@ wildcard_constraints:
     sampling=r"n\d+-t[\d.]+-p[\d.]+-l\d+-s\d+",
     shard=r"\d{6}-\d{6}",
     tau=r"none|\d\.\d\d(\.\.\d\.\d\d)?",
-    length=r"[a-z-]+",
+    length=one_of([*LENGTH_RULES, *REFERENCE_LENGTHS, "none"]),
     budget=r"none|\d+x\d+-s\d+",
-    pruner=r"[a-z0-9_]+",
+    pruner=one_of([*pruner_names(), "none"]),
     sparsity=r"[\d.]+|\d+-\d+",

@@ -15,7 +15,7 @@ use rule sample as sample_benchmark with:
     benchmark:
         f"{COSTS}/sample_benchmark/{SCORED}.tsv"
     params:
-        model=model_identity,
+        model=model_asked,
         weights=model_weights,
         sampling=as_json(CONFIG.evaluation),
         rows=checkpoint_flag,

@@ -11,9 +11,14 @@ def as_json(part):
     return json_of_part
 
 
-def model_identity(wildcards):
-    """What of a model's registry entry changes its responses, as JSON."""
-    return points.identity(CONFIG.models[wildcards.model])
+def model_source(wildcards):
+    """Where a model comes from, as JSON: what pruning and tokenizing depend on."""
+    return points.source_of_model(CONFIG.models[wildcards.model])
+
+
+def model_asked(wildcards):
+    """Where a model comes from and how it is asked, as JSON: what its responses depend on."""
+    return points.model_asked(CONFIG.models[wildcards.model])
 
 
 def model_weights(wildcards):
@@ -70,18 +75,32 @@ def benchmark_data(wildcards):
     return CONFIG.benchmarks[wildcards.benchmark].data.model_dump_json()
 
 
+def data_files(data):
+    """The local files of a source or benchmark; a path that matches none stops before any job."""
+    try:
+        return problems.files(data)
+    except SsgrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def source_files(wildcards):
+    """The local files that a source's problems are read from."""
+    return data_files(CONFIG.sources[wildcards.source].data)
+
+
+def benchmark_files(wildcards):
+    """The local files that a benchmark's problems are read from."""
+    return data_files(CONFIG.benchmarks[wildcards.benchmark].data)
+
+
 def check_pool():
     """Refuse a pool that was made from other problems, another model or another prompt."""
-    for entry in CONFIG.run_calibrations.values():
-        data = CONFIG.sources[entry.source].data.model_dump()
-        pool.check(Path(SOURCE.format(source=entry.source)), {"data": data})
+    for source in {entry.source for entry in CONFIG.run_calibrations.values()}:
+        data = CONFIG.sources[source].data.model_dump(exclude_defaults=True)
+        pool.check(Path(SOURCE.format(source=source)), {"data": data})
         for name in CONFIG.run.models:
-            model = CONFIG.models[name]
-            wanted = {
-                "prompt": model.prompt,
-                "fingerprint": provenance.fingerprint(model.path),
-            }
-            for shard in pool_shards("responses", name, entry.source):
+            wanted = points.pool_spec(CONFIG.models[name])
+            for shard in pool_shards("responses", name, source):
                 pool.check(Path(shard), wanted)
 
 
@@ -123,6 +142,11 @@ def shard_flags(wildcards, input):
     return shlex.join(word for flag_and_file in files for word in flag_and_file)
 
 
+def tau_flag(wildcards):
+    """The difficulty threshold as a flag; references have none."""
+    return "" if wildcards.tau == "none" else f"--tau {wildcards.tau}"
+
+
 def solution_template(wildcards):
     """How a reference solution of this source reads, as a flag; only where one is wanted."""
     template = CONFIG.sources[wildcards.source].solution_template
@@ -139,7 +163,7 @@ def calibration_set(wildcards):
 
 def calibration_flag(wildcards, input):
     """The calibration set as a flag; empty for a pruner that needs none."""
-    return f"--calibration {shlex.quote(str(input[0]))}" if input else ""
+    return shlex.join(["--calibration", input[0]]) if input else ""
 
 
 def pruner_code(wildcards):
@@ -156,7 +180,11 @@ def checkpoint(wildcards):
 
 def checkpoint_flag(wildcards, input):
     """The pruned folder as a flag; empty for the dense model."""
-    return "" if wildcards.pruner == "none" else f"--checkpoint {input.checkpoint}"
+    return (
+        ""
+        if wildcards.pruner == "none"
+        else shlex.join(["--checkpoint", input.checkpoint])
+    )
 
 
 def benchmark_method(wildcards):

@@ -3,9 +3,11 @@
 #         the pool is shared between experiments: what is there is never sampled again
 
 
+# Ancient: a pool that was copied, or whose problems were written again, is not sampled again.
+# Responses to other questions are refused by the grader.
 rule sample:
     input:
-        problems=SOURCE,
+        problems=ancient(SOURCE),
     output:
         f"{POOL}/responses/{SHARD}",
     log:
@@ -20,7 +22,7 @@ rule sample:
         mem_mb=model_mem_mb,
         batch_size=model_batch_size,
     params:
-        model=model_identity,
+        model=model_asked,
         weights=model_weights,
         sampling=as_json(CONFIG.sampling),
         rows=shard_rows,

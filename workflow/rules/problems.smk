@@ -4,6 +4,8 @@
 
 
 rule source_problems:
+    input:
+        source_files,
     output:
         SOURCE,
     log:
@@ -26,6 +28,8 @@ rule source_problems:
 
 
 use rule source_problems as benchmark_problems with:
+    input:
+        benchmark_files,
     output:
         BENCHMARK,
     log:

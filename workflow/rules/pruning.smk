@@ -19,7 +19,7 @@ rule prune:
         gpu=model_gpu,
         mem_mb=model_mem_mb,
     params:
-        model=model_identity,
+        model=model_source,
         weights=model_weights,
         calibration=calibration_flag,
         settings=as_json(CONFIG.pruning),

@@ -1,42 +1,72 @@
 """Calibration sets: what was selected, as token sequences that a pruner reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import polars as pl
 
-from ssgr.config import Budget
+from ssgr.config import Budget, Filters
 from ssgr.errors import SelectionError, TableError
-from ssgr.selection import draw, funnel, require
+from ssgr.selection import draw, funnel, require, select
+from ssgr.tables import Grades, Responses, read
 
 Encode = Callable[[str], list[int]]
+Decode = Callable[[list[int]], str]
+KEYS = ["problem_id", "sample"]
+MORE = "Give the source more of them"
+
+
+def of_pool(
+    responses: Sequence[Path],
+    grades: Sequence[Path],
+    problems: pl.DataFrame,
+    *,
+    length: str,
+    tau: str,
+    filters: Filters,
+    budget: Budget,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Calibrate on a pool's responses (the paper's SGR, SSGR): the table and its funnel.
+
+    The shards are read one at a time, and of the responses only the chosen rows are kept.
+
+    Raises:
+        SelectionError: too few candidates.
+        TableError: a shard is unreadable, or grades and responses do not belong together.
+    """
+    question_tokens = pl.col("prompt_token_ids").list.len().alias("prompt_tokens")
+    asked = pl.concat(read(shard, Responses).select(*KEYS, question_tokens) for shard in responses)
+    graded = pl.concat(read(shard, Grades) for shard in grades).join(asked, on=KEYS)
+    if len(graded) != len(asked):
+        raise TableError(
+            f"{len(asked) - len(graded)} of {len(asked)} responses of the pool have no grade: the "
+            "grades belong to other responses. Delete the pool's grades of this source and rerun."
+        )
+    selection = select(graded, length, tau, filters, budget)
+    shards = (read(shard, Responses) for shard in responses)
+    return of_responses(selection.chosen, shards, problems, budget), selection.funnel
 
 
 def of_responses(
-    chosen: pl.DataFrame, responses: pl.DataFrame, problems: pl.DataFrame, budget: Budget
+    chosen: pl.DataFrame, shards: Iterable[pl.DataFrame], problems: pl.DataFrame, budget: Budget
 ) -> pl.DataFrame:
     """Return the Calibration table of chosen (problem_id, sample) pairs, cut to l tokens each.
 
     Raises:
-        TableError: a chosen response is not among ``responses``.
+        TableError: a chosen response is in none of the ``shards``.
     """
-    rows = chosen.with_row_index("sequence").join(
-        responses, on=["problem_id", "sample"], how="inner", maintain_order="left"
-    )
-    if len(rows) != len(chosen):
-        lost = chosen.join(responses, on=["problem_id", "sample"], how="anti")
+    found = pl.concat(shard.join(chosen, on=KEYS, how="semi") for shard in shards)
+    if len(found) != len(chosen):
+        lost = chosen.join(found, on=KEYS, how="anti")
         raise TableError(
             f"{len(lost)} selected responses are not in the pool's shards, first: "
             f"{lost.row(0)}. The grades belong to other responses: delete them and rerun."
         )
-    return rows.join(
-        problems.select("problem_id", "question"),
-        on="problem_id",
-        how="left",
-        maintain_order="left",
-    ).select(
+    rows = chosen.with_row_index("sequence").join(found, on=KEYS, maintain_order="left")
+    questions = problems.select("problem_id", "question")
+    return rows.join(questions, on="problem_id", how="left", maintain_order="left").select(
         "sequence",
-        "problem_id",
-        "sample",
+        *KEYS,
         "question",
         pl.col("text").alias("response"),
         pl.col("prompt_token_ids")
@@ -61,14 +91,10 @@ def of_solutions(
     """
     solved = problems.filter(pl.col("solution").is_not_null())
     chosen = draw(solved, budget)
-    counts = funnel(
-        {
-            "source": (len(problems), len(problems)),
-            "with a solution": (len(solved), len(solved)),
-            "drawn": (len(chosen), len(chosen)),
-        }
+    counts = _counts(
+        {"source": len(problems), "with a solution": len(solved), "drawn": len(chosen)}
     )
-    require(chosen, budget, counts)
+    require(chosen, budget, counts, MORE)
     rows = []
     for row in chosen.iter_rows(named=True):
         before, after = _around_solution(template, row["question"])
@@ -88,7 +114,7 @@ def of_solutions(
 
 
 def of_documents(
-    documents: pl.DataFrame, encode: Encode, end: int, budget: Budget
+    documents: pl.DataFrame, encode: Encode, decode: Decode, end: int, budget: Budget
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Calibrate on plain text (the paper's C4): documents in a seeded order, packed to l tokens.
 
@@ -108,18 +134,16 @@ def of_documents(
         pending += [*encode(text), end]
         used += 1
         while len(pending) >= budget.tokens and len(rows) < budget.sequences:
-            rows.append(_text_row(start, pending[: budget.tokens], text))
+            rows.append(_text_row(start, pending[: budget.tokens], decode))
             pending, start = pending[budget.tokens :], document_id
-    counts = funnel(
-        {
-            "source": (len(documents), len(documents)),
-            "packed": (used, used),
-            "drawn": (len(rows), len(rows)),
-        }
-    )
+    counts = _counts({"source": len(documents), "packed": used, "drawn": len(rows)})
     table = _table(rows)
-    require(table, budget, counts)
+    require(table, budget, counts, MORE)
     return table, counts
+
+
+def _counts(steps: dict[str, int]) -> pl.DataFrame:
+    return funnel({step: (count, count) for step, count in steps.items()})
 
 
 def _around_solution(template: str, question: str) -> tuple[str, str]:
@@ -129,11 +153,11 @@ def _around_solution(template: str, question: str) -> tuple[str, str]:
     return before.replace("{question}", question), after.replace("{question}", question)
 
 
-def _text_row(document_id: str, token_ids: list[int], text: str) -> dict[str, object]:
+def _text_row(document_id: str, token_ids: list[int], decode: Decode) -> dict[str, object]:
     return {
         "problem_id": document_id,
         "question": None,
-        "response": text,
+        "response": decode(token_ids),
         "token_ids": token_ids,
         "prompt_tokens": 0,
         "response_tokens": len(token_ids),

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from ssgr.config import (
+    REFERENCE_LENGTHS,
     Budget,
     Config,
     Filters,
@@ -23,17 +24,23 @@ from ssgr.config import (
     Sampling,
     Source,
     Strict,
+    Tau,
 )
 from ssgr.errors import SsgrError
-from ssgr.provenance import describe, fingerprint
+from ssgr.points import pool_spec
+from ssgr.provenance import describe, text_digest
+from ssgr.selection import LENGTH_RULES
 from ssgr.tables import (
     Calibration,
+    Documents,
     Funnel,
     Grades,
     Problems,
     Responses,
     Scores,
+    TokenSequences,
     read,
+    read_spec,
     write,
 )
 
@@ -43,6 +50,10 @@ def _folder(value: object) -> object:
     if isinstance(value, str):
         return json.loads(value) if value.startswith("{") else {"path": value}
     return value
+
+
+ModelFlag = Annotated[Model, NoDecode, BeforeValidator(_folder)]
+A_MODEL = "Hugging Face folder or hub id, or a registry entry as JSON"
 
 
 class ProblemsCommand(Strict):
@@ -56,7 +67,7 @@ class ProblemsCommand(Strict):
         from ssgr.problems import load
 
         table, schema = load(self.data)
-        write(table, schema, self.out, describe(data=self.data.model_dump()))
+        write(table, schema, self.out, describe(data=self.data.model_dump(exclude_defaults=True)))
         print(f"{len(table)} rows -> {self.out}")
 
 
@@ -84,7 +95,7 @@ class SampleCommand(Strict):
                 f"{self.problems} holds {len(problems)} problems, none in rows "
                 f"{self.first}..{self.last}: lower pool.problems to {len(problems)} or less"
             )
-        folder = self.checkpoint or self.model.path
+        folder = self.checkpoint or self.model.location
         revision = None if self.checkpoint else self.model.revision
         engine = load_engine(
             self.model.engine,
@@ -105,12 +116,10 @@ class SampleCommand(Strict):
             ),
         )
         spec = describe(
-            prompt=self.model.prompt,
-            engine=self.model.engine,
+            **pool_spec(self.model),
             checkpoint=self.checkpoint,
-            fingerprint=fingerprint(folder),
             sampling=self.sampling.model_dump(),
-            problems=[self.first, self.last],
+            questions=text_digest(shard["question"]),
         )
         write(responses, Responses, self.out, spec)
 
@@ -131,9 +140,11 @@ class GradeCommand(Strict):
         """Grade and write."""
         from ssgr.grading import grade
 
+        responses, problems = read(self.responses, Responses), read(self.problems, Problems)
+        self._check_questions(responses, problems)
         grades = grade(
-            read(self.responses, Responses),
-            read(self.problems, Problems),
+            responses,
+            problems,
             method=self.method,
             think_open=self.think_open,
             think_close=self.think_close,
@@ -144,29 +155,46 @@ class GradeCommand(Strict):
         verdicts = grades["verdict"].value_counts(sort=True)
         print(f"{len(grades)} responses:", dict(verdicts.iter_rows()))
 
+    def _check_questions(self, responses: pl.DataFrame, problems: pl.DataFrame) -> None:
+        """Refuse responses to other questions than the table's of the same ids."""
+        answered = problems.join(responses, on="problem_id", how="semi")
+        drawn_for = json.loads(read_spec(self.responses) or "{}").get("questions")
+        if drawn_for is not None and drawn_for != text_digest(answered["question"]):
+            raise SsgrError(
+                f"{self.responses} holds responses to other questions than {self.problems}: the "
+                "source's data or its generator has changed. Give the changed source another name "
+                "or another pool.path, or delete these responses."
+            )
+
 
 class SelectCommand(Strict):
     """Select a calibration set: a pool's responses, reference solutions, or plain text."""
 
     length: str = Field(description="length rule, or `solution`, or `text`")
-    tau: str = Field("none", description="difficulty threshold on c, or a band lo..hi")
+    tau: Tau = Field(None, description="difficulty threshold on c, or a band lo..hi")
     budget: Budget = Field(description="sequences, tokens of each, seed")
     filters: Filters = Field(Filters(), description="quality thresholds")
     solution_template: str = Field(
         Source.model_fields["solution_template"].default,
         description="a reference solution as calibration text",
     )
-    model: Model = Field(description="registry entry of the model (its tokenizer)")
+    model: ModelFlag = Field(description=f"model, for its tokenizer: {A_MODEL}")
     problems: Path = Field(description="Problems table, or Documents for text")
     responses: list[Path] = Field([], description="Responses tables (shards) of the pool")
     grades: list[Path] = Field([], description="their Grades tables")
     out: Path = Field(description="Calibration table to write")
     funnel: Path = Field(description="Funnel table to write")
 
+    @field_validator("length")
+    @classmethod
+    def _known_rule(cls, name: str) -> str:
+        rules = [*LENGTH_RULES, *REFERENCE_LENGTHS]
+        if name not in rules:
+            raise ValueError(f"unknown length rule {name!r}; valid: {', '.join(rules)}")
+        return name
+
     def cli_cmd(self) -> None:
         """Select and write."""
-        from ssgr.config import REFERENCE_LENGTHS
-
         make = self._from_reference if self.length in REFERENCE_LENGTHS else self._from_pool
         calibration, funnel = make()
         spec = describe(select=self.model_dump(exclude={"responses", "grades"}))
@@ -175,49 +203,39 @@ class SelectCommand(Strict):
         print(funnel)
 
     def _from_pool(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        from ssgr.calibration import of_responses
-        from ssgr.selection import select
+        from ssgr.calibration import of_pool
 
+        if self.tau is None:
+            raise SsgrError(f"length rule {self.length!r} needs --tau (1.00 keeps every problem)")
         if not self.responses or len(self.responses) != len(self.grades):
             shards = f"{len(self.responses)} and {len(self.grades)}"
             raise SsgrError(
                 f"length rule {self.length!r} selects from a pool: give --responses and --grades, "
                 f"the same number of shards of each (not {shards})"
             )
-        question_tokens = pl.col("prompt_token_ids").list.len().alias("prompt_tokens")
-        keys = ["problem_id", "sample"]
-        prompts = pl.concat(
-            read(shard, Responses).select(*keys, question_tokens) for shard in self.responses
+        return of_pool(
+            self.responses,
+            self.grades,
+            read(self.problems, Problems),
+            length=self.length,
+            tau=self.tau,
+            filters=self.filters,
+            budget=self.budget,
         )
-        grades = pl.concat(read(shard, Grades) for shard in self.grades)
-        selection = select(
-            grades.join(prompts, on=keys), self.length, self.tau, self.filters, self.budget
-        )
-        responses = pl.concat(
-            read(shard, Responses).join(selection.chosen, on=keys, how="semi")
-            for shard in self.responses
-        )
-        problems = read(self.problems, Problems)
-        table = of_responses(selection.chosen, responses, problems, self.budget)
-        return table, selection.funnel
 
     def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         from ssgr.calibration import of_documents, of_solutions
-        from ssgr.sampling.prompts import load_tokenizer
-        from ssgr.tables import Documents
+        from ssgr.sampling.prompts import load_tokenizer, plain_text_codec
 
         tokenizer = load_tokenizer(
-            self.model.path,
+            self.model.location,
             revision=self.model.revision,
             trust_remote_code=self.model.trust_remote_code,
         )
-        end = int(tokenizer.eos_token_id)
-
-        def encode(text: str) -> list[int]:
-            return list(tokenizer.encode(text, add_special_tokens=False))
-
+        encode, decode, end = plain_text_codec(tokenizer)
         if self.length == "text":
-            return of_documents(read(self.problems, Documents), encode, end, self.budget)
+            documents = read(self.problems, Documents)
+            return of_documents(documents, encode, decode, end, self.budget)
         problems = read(self.problems, Problems)
         return of_solutions(problems, encode, end, self.solution_template, self.budget)
 
@@ -225,9 +243,7 @@ class SelectCommand(Strict):
 class PruneCommand(Strict):
     """Prune a model folder on a calibration set into an ordinary Hugging Face folder."""
 
-    model: Annotated[Model, NoDecode, BeforeValidator(_folder)] = Field(
-        description="dense model: a Hugging Face folder or hub id, or a registry entry as JSON"
-    )
+    model: ModelFlag = Field(description=f"dense model: {A_MODEL}")
     calibration: Path | None = Field(
         None, description="Parquet file with a token_ids column; not needed by magnitude"
     )
@@ -250,9 +266,9 @@ class PruneCommand(Strict):
 
         sequences: list[list[int]] = []
         if self.calibration is not None:
-            sequences = read(self.calibration, Calibration)["token_ids"].to_list()
+            sequences = read(self.calibration, TokenSequences, cast=True)["token_ids"].to_list()
         report = prune_checkpoint(
-            self.model.path,
+            self.model.location,
             self.out,
             sequences=sequences,
             pruner=self.pruner,

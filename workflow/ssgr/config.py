@@ -4,17 +4,29 @@ Every model here is frozen and forbids unknown keys. A registry entry (model, so
 data; an experiment is a list of points of the key space (source, tau, length rule) with a label.
 """
 
+import os.path
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ssgr.errors import ConfigError
 from ssgr.sparsity import Sparsity
 
 REFERENCE_LENGTHS = ("solution", "text")
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Name = Annotated[str, Field(pattern=NAME)]
+ROOT = Path(__file__).parents[2]
+RESERVED = ("none", "Dense")  # what a point without a key, and the unpruned model, are called
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"the name {name!r} is taken")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_not_reserved)]
+Folder = Annotated[str, AfterValidator(lambda path: os.path.normpath(os.path.expanduser(path)))]
 
 
 class Strict(BaseModel):
@@ -72,10 +84,23 @@ class Model(Strict):
     )
     trust_remote_code: bool = Field(False, description="run Python code that the model brings")
 
+    @property
+    def location(self) -> str:
+        """The folder or hub id; a relative folder is looked up here, then beside the Snakefile."""
+        path = os.path.expanduser(self.path)
+        beside = ROOT / path
+        return str(beside) if not Path(path).exists() and beside.is_dir() else path
+
     @model_validator(mode="after")
     def _prompt_has_question(self) -> "Model":
         if "{question}" not in self.prompt:
             raise ValueError("prompt must contain {question}")
+        return self
+
+    @model_validator(mode="after")
+    def _folder_exists(self) -> "Model":
+        if self.path.startswith(("/", ".", "~")) and not Path(self.location).is_dir():
+            raise ValueError(f"path {self.path!r}: there is no such folder")
         return self
 
 
@@ -145,6 +170,13 @@ class Source(Strict):
     )
     method: Literal["math", "choice"] = Field("math", description="how responses are graded")
 
+    @model_validator(mode="after")
+    def _template_is_whole(self) -> "Source":
+        for part in ("{question}", "{solution}"):
+            if part not in self.solution_template:
+                raise ValueError(f"solution_template must contain {part}")
+        return self
+
 
 class Benchmark(Strict):
     """A problem set to score on."""
@@ -161,7 +193,10 @@ def _tau_key(value: object) -> object:
         return value
     bounds = str(value).split("..")
     if len(bounds) > 2 or not all(re.fullmatch(r"\d+(\.\d{1,2})?", bound) for bound in bounds):
-        raise ValueError(f"tau {value!r}: expected a number in 0..1, or a band such as 0.50..0.99")
+        raise ValueError(
+            f"tau {value!r}: expected a number in 0..1 of at most two decimals, or a band such as "
+            "0.50..0.99"
+        )
     numbers = [float(bound) for bound in bounds]
     if numbers != sorted(numbers) or not 0 <= numbers[0] <= numbers[-1] <= 1:
         raise ValueError(f"tau {value!r}: expected 0..1 (a band runs from low to high)")
@@ -216,9 +251,13 @@ class Budget(Strict):
 class Pool(Strict):
     """How much of each source is sampled, and in what shards."""
 
-    path: str = Field("pool", description="folder shared between experiments")
-    problems: int = Field(ge=1, description="problems of a source that are sampled")
-    shard_size: int = Field(64, ge=1, description="problems in one shard (one job)")
+    path: Folder = Field("pool", description="folder shared between experiments")
+    problems: int = Field(
+        ge=1, description="problems of a source that are sampled, rounded up to whole shards"
+    )
+    shard_size: int = Field(
+        64, ge=1, description="problems in one shard (one job); names the shards, so keep it"
+    )
 
 
 class Grading(Strict):
@@ -254,8 +293,8 @@ class Run(Strict):
     """What is run: every combination of these, beside the dense models."""
 
     models: list[Name] = Field(min_length=1, description="models to prune")
-    calibrations: list[Name] | None = Field(None, description="default: every entry")
-    benchmarks: list[Name] | None = Field(None, description="default: every entry")
+    calibrations: list[Name] | None = Field(None, min_length=1, description="default: every entry")
+    benchmarks: list[Name] | None = Field(None, min_length=1, description="default: every entry")
     pruners: list[str] = Field(min_length=1, description="sparsegpt, wanda, magnitude")
     sparsities: list[SparsityKey] = Field(
         min_length=1, description="percent, or N:M as '2:4' (N zeros in every M)"
@@ -266,7 +305,7 @@ class Config(Strict):
     """A whole run."""
 
     title: str = Field("ssgr", description="headline of the report")
-    results: str = Field("results", description="folder of this experiment's files")
+    results: Folder = Field("results", description="folder of this experiment's files")
     pool: Pool = Field(description="what is sampled of each source, and where it is kept")
     run: Run = Field(description="what is run")
     models: dict[Name, Model] = Field(description="registry of models, by name")

@@ -15,7 +15,8 @@ DENSE = "Dense"
 UNCALIBRATED = "no calibration"
 CALIBRATION_KEYS = ("model", "source", "tau", "length", "budget")
 CHECKPOINT_KEYS = (*CALIBRATION_KEYS, "pruner", "sparsity")
-EXECUTION = {"gpu", "mem_mb", "threads", "batch_size"}
+SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
+SAMPLED_BY = SOURCE_OF_MODEL | {"engine", "prompt"}
 
 
 def points(config: Config) -> pl.DataFrame:
@@ -41,18 +42,34 @@ def points(config: Config) -> pl.DataFrame:
 
 
 def shards(pool: Pool) -> list[str]:
-    """Return the shards of a source, as ranges of its rows: ``000000-000064`` …"""
+    """Return the shards of a source, as ranges of its rows: ``000000-000064`` … Whole shards.
+
+    The last may reach beyond ``pool.problems`` and beyond the source's end, where it is cut: its
+    name does not depend on either, so that a pool grows without sampling anything again.
+    """
     return [
-        f"{first:06d}-{min(first + pool.shard_size, pool.problems):06d}"
+        f"{first:06d}-{first + pool.shard_size:06d}"
         for first in range(0, pool.problems, pool.shard_size)
     ]
 
 
-def identity(model: Model) -> str:
-    """Return, as JSON, what of a registry entry changes its responses: no execution settings."""
-    return model.model_dump_json(exclude=EXECUTION)
+def source_of_model(model: Model) -> str:
+    """Return, as JSON, where a model comes from: what pruning and tokenizing depend on."""
+    return model.model_dump_json(include=SOURCE_OF_MODEL)
+
+
+def model_asked(model: Model) -> str:
+    """Return, as JSON, where a model comes from and how it is asked: what a pool depends on."""
+    return model.model_dump_json(include=SAMPLED_BY)
+
+
+def pool_spec(model: Model) -> dict[str, object]:
+    """Return what a pool must agree on: the model's source and how it is asked."""
+    spec = model.model_dump(include=SAMPLED_BY)
+    found = fingerprint(model.location)
+    return {**spec, "path": None, "fingerprint": found} if found else spec
 
 
 def weights(model: Model) -> str:
     """Return a readable fingerprint of a local model's files, so that retraining is noticed."""
-    return f"weights {fingerprint(model.path) or 'of the hub'}"
+    return f"weights {fingerprint(model.location) or 'of the hub'}"

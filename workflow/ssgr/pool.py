@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ssgr.errors import ConfigError
+from ssgr.errors import ConfigError, TableError
 from ssgr.tables import read_spec
 
 
@@ -21,10 +21,14 @@ def check(path: Path, wanted: Mapping[str, object]) -> None:
 
     Raises:
         ConfigError: names the table, the part that differs and the ways out.
+        TableError: the table is truncated, or not this pipeline's.
     """
     if not path.is_file():
         return
-    stored = json.loads(read_spec(path) or "{}")
+    spec = read_spec(path)
+    if not spec:
+        raise TableError(f"the pool's {path} was not made by this pipeline: move it away")
+    stored = json.loads(spec)
     for part, value in wanted.items():
         if stored.get(part) != value:
             raise ConfigError(

@@ -7,6 +7,7 @@ docstring changes nothing, a changed line reruns exactly the rules that run it.
 
 import ast
 import json
+from collections.abc import Iterable
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -45,6 +46,7 @@ def closure(*modules: str) -> set[Path]:
     return seen
 
 
+@cache
 def fingerprint(model: str) -> str:
     """Return a cheap fingerprint of a local model folder; empty for a hub id.
 
@@ -60,6 +62,12 @@ def fingerprint(model: str) -> str:
             digest.update(path.name.encode())
             _update(digest, path)
     return digest.hexdigest()
+
+
+def text_digest(texts: Iterable[str]) -> str:
+    """Return a digest of texts, whatever their order."""
+    hashes = sorted(blake2b(text.encode(), digest_size=16).digest() for text in texts)
+    return blake2b(b"".join(hashes), digest_size=8).hexdigest()
 
 
 def describe(**parts: object) -> str:

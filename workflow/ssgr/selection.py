@@ -143,7 +143,9 @@ def select(
     }
     counts = funnel({name: (table["problem_id"].n_unique(), len(table)) for name, table in
                      steps.items()})  # fmt: skip
-    require(chosen, budget, counts)
+    require(
+        chosen, budget, counts, "Sample more problems (pool.problems), relax tau or the filters"
+    )
     return Selection(chosen.select("problem_id", "sample", "correctness_ratio"), counts)
 
 
@@ -179,7 +181,7 @@ def funnel(steps: dict[str, tuple[int, int]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def require(chosen: pl.DataFrame, budget: Budget, counts: pl.DataFrame) -> None:
+def require(chosen: pl.DataFrame, budget: Budget, counts: pl.DataFrame, remedy: str) -> None:
     """Raise SelectionError, with the funnel, if the budget is not met and may not be missed."""
     if len(chosen) == budget.sequences or (budget.allow_fewer and len(chosen) > 0):
         return
@@ -189,8 +191,7 @@ def require(chosen: pl.DataFrame, budget: Budget, counts: pl.DataFrame) -> None:
     )
     raise SelectionError(
         f"{budget.sequences} calibration sequences are wanted, {len(chosen)} are left:\n{shown}\n"
-        "Sample more problems (pool.problems), relax tau or the filters, ask for a smaller "
-        "budget.sequences, or set budget.allow_fewer: true."
+        f"{remedy}, ask for a smaller budget.sequences, or set budget.allow_fewer: true."
     )
 
 

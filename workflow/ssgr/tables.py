@@ -83,6 +83,12 @@ class Calibration(dy.Schema):
     correctness_ratio = dy.Float64(nullable=True, min=0, max=1)
 
 
+class TokenSequences(dy.Schema):
+    """What a pruner needs of a calibration file, whoever made it."""
+
+    token_ids = dy.List(dy.Int32(min=0), min_length=1)
+
+
 class Funnel(dy.Schema):
     """How many problems and responses each selection step left, in order."""
 
@@ -125,10 +131,9 @@ def write(table: pl.DataFrame, schema: type[dy.Schema], path: Path, spec: str = 
     try:
         valid = schema.validate(table.select(schema.column_names()), cast=True)
     except (dy.exc.ValidationError, dy.exc.SchemaError, pl.exceptions.PolarsError) as error:
-        reason = str(error).split("\n\nResolved plan")[0]
-        raise TableError(f"{path} was not written: not a {schema.__name__} table.\n{reason}") from (
-            error
-        )
+        raise TableError(
+            f"{path} was not written: not a {schema.__name__} table.\n{_reason(error)}"
+        ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -138,37 +143,53 @@ def write(table: pl.DataFrame, schema: type[dy.Schema], path: Path, spec: str = 
         aside.unlink(missing_ok=True)
 
 
-def read(path: Path, schema: type[dy.Schema]) -> pl.DataFrame:
-    """Read and validate a table.
+REMEDY = "If this pipeline made it, delete it and rerun, and it is made again."
+
+
+def read(path: Path, schema: type[dy.Schema], *, cast: bool = False) -> pl.DataFrame:
+    """Read and validate a table; ``cast`` takes other integer widths than the schema's.
 
     Raises:
         TableError: the file is missing, truncated, not Parquet, or of another schema.
     """
-    remedy = "Delete the file and rerun, so that it is made again."
+    kind = schema.__name__
     try:
         table = pl.read_parquet(path)
     except FileNotFoundError as error:
-        raise TableError(f"{path} does not exist; a {schema.__name__} table belongs there.") from (
-            error
-        )
+        raise TableError(f"{path} does not exist; a {kind} table belongs there.") from error
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise TableError(
-            f"{path} is not a whole Parquet file (truncated, or not Parquet): {error}. {remedy}"
-        ) from error
+        raise _not_whole(path, error) from error
     missing = [name for name in schema.column_names() if name not in table.columns]
     if missing:
         raise TableError(
-            f"{path} is not a {schema.__name__} table: it lacks the columns {missing} "
-            f"(it has {table.columns}). {remedy}"
+            f"{path} is not a {kind} table: it lacks the columns {missing} "
+            f"(it has {table.columns}). {REMEDY}"
         )
     try:
-        return schema.validate(table.select(schema.column_names()))
-    except (dy.exc.ValidationError, dy.exc.SchemaError) as error:
-        raise TableError(f"{path} breaks the {schema.__name__} schema: {error}. {remedy}") from (
-            error
-        )
+        return schema.validate(table.select(schema.column_names()), cast=cast)
+    except (dy.exc.ValidationError, dy.exc.SchemaError, pl.exceptions.PolarsError) as error:
+        raise TableError(f"{path} breaks the {kind} schema: {_reason(error)}. {REMEDY}") from error
 
 
 def read_spec(path: Path) -> str:
-    """Return the spec stored in the metadata of a table written by :func:`write`."""
-    return pl.read_parquet_metadata(path).get(SPEC_KEY, "")
+    """Return the spec in the metadata of a table written by :func:`write`; empty if none.
+
+    Raises:
+        TableError: the file is truncated or not Parquet.
+    """
+    try:
+        return pl.read_parquet_metadata(path).get(SPEC_KEY, "")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _not_whole(path, error) from error
+
+
+def _not_whole(path: Path, error: Exception) -> TableError:
+    return TableError(
+        f"{path} is not a whole Parquet file (truncated, or not Parquet): {_reason(error)}. "
+        + REMEDY
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The error without the query plan that polars adds."""
+    return str(error).split("\n\nResolved plan")[0]

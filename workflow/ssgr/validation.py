@@ -7,7 +7,6 @@ source, a run's pruners) is checked here. Both are told at once, with place and 
 import types
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -20,13 +19,8 @@ from ssgr.sampling.engine import ENGINES
 from ssgr.selection import LENGTH_RULES
 
 
-def load_config(raw: Mapping[str, Any], home: Path | None = None) -> Config:
+def load_config(raw: Mapping[str, Any]) -> Config:
     """Validate a whole configuration.
-
-    Args:
-        raw: what the YAML files say, merged.
-        home: folder of the workflow: a model's relative path that does not exist in the working
-            directory is taken from there, so that the embedded model works from anywhere.
 
     Raises:
         ConfigError: lists all mistakes, each with its place and the nearest valid name.
@@ -41,21 +35,16 @@ def load_config(raw: Mapping[str, Any], home: Path | None = None) -> Config:
         listed = "\n".join(f"  - {mistake}" for mistake in mistakes)
         plural = "mistake" if len(mistakes) == 1 else "mistakes"
         raise ConfigError(f"the configuration has {len(mistakes)} {plural}:\n{listed}")
-    return _at_home(config, home) if home else config
-
-
-def _at_home(config: Config, home: Path) -> Config:
-    models = {
-        name: model.model_copy(update={"path": str(home / model.path)})
-        if not Path(model.path).exists() and (home / model.path).is_dir()
-        else model
-        for name, model in config.models.items()
-    }
-    return config.model_copy(update={"models": models})
+    return config
 
 
 def _readable(detail: ErrorDetails) -> str:
-    location = [part for part in detail["loc"] if part not in ("abacus", "file", "[key]")] or [""]
+    whole = detail["loc"]
+    location = [
+        part
+        for before, part in zip(("", *whole), whole, strict=False)
+        if part != "[key]" and not (before == "data" and part in ("abacus", "file"))
+    ] or [""]
     place = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
         return f"{place}: unknown key{_nearest(str(location[-1]), _fields(detail['loc'][:-1]))}"
@@ -116,8 +105,9 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
     for name, model in registry["models"].items():
         engine = _mapping(model).get("engine", "transformers")
         yield from _unknown(f"models.{name}.engine", [engine], ENGINES, "engine")
+    pool = _mapping(raw.get("pool")).get("problems")
     for name, entry in registry["calibrations"].items():
-        yield from _calibration(name, _mapping(entry), registry["sources"])
+        yield from _calibration(name, _mapping(entry), registry["sources"], pool)
     for name, entry in registry["benchmarks"].items():
         data = _mapping(_mapping(entry).get("data"))
         if data.get("loader") == "file" and not data.get("answer"):
@@ -126,7 +116,9 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"benchmarks.{name}.data: is plain text; a benchmark needs problems with answers"
 
 
-def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> Iterator[str]:
+def _calibration(
+    name: str, entry: Mapping[str, Any], sources: Mapping[str, Any], pool: Any
+) -> Iterator[str]:
     place = f"calibrations.{name}"
     source, length = entry.get("source"), entry.get("length")
     yield from _unknown(f"{place}.source", [source], sources, "source")
@@ -143,6 +135,9 @@ def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]
         yield f"{place}: source {source!r} names no `solution` column"
     elif data.get("loader") == "file" and length in LENGTH_RULES and not data.get("answer"):
         yield f"{place}: source {source!r} names no `answer` column, so nothing can be graded"
+    count = data.get("count")
+    if length in LENGTH_RULES and isinstance(count, int) and isinstance(pool, int) and pool > count:
+        yield f"{place}: pool.problems is {pool}, the source {source!r} has a count of {count}"
 
 
 def _unknown(place: str, names: Any, valid: Collection[str], what: str) -> Iterator[str]:

@@ -39,6 +39,8 @@ def judged(responses: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("checked"))
         .when(words.str.starts_with("<think>\nLet me"))
         .then(pl.lit("twice"))
+        .when(words.str.starts_with("<think>\nFrom"))
+        .then(pl.lit("brief"))
         .otherwise(pl.lit("terse"))
     )
     return joined.select(

@@ -10,7 +10,7 @@ from torch import Tensor
 from ssgr.abacus import prose
 from ssgr.abacus.dice import Dice
 from ssgr.abacus.phrases import TRAINED
-from ssgr.abacus.reasoning import SETTLED, STYLES, Styles, respond, respond_choice
+from ssgr.abacus.reasoning import PHASES, Styles, respond, respond_choice
 from ssgr.abacus.solutions import solution
 from ssgr.abacus.stories import draw_story, options_for, role_of, with_options
 
@@ -64,12 +64,12 @@ def _solution(key: str, dice: Dice) -> Sample | None:
     return Sample("solution", "", text)
 
 
-def samples(seed: int, settle: int | None = None) -> Iterator[Sample]:
-    """Yield training samples without end; after `settle` of them the styles have final shares."""
+def samples(seed: int, total: int) -> Iterator[Sample]:
+    """Yield training samples without end; the styles change with the share of `total` yielded."""
     texts = [document["text"] for document in prose.load("training")]
     yielded = 0
     for number in count():
-        styles = STYLES if settle is None or yielded < settle else SETTLED
+        styles = [shares for start, shares in PHASES if yielded >= round(start * total)][-1]
         key = f"training/{seed}/{number}"
         dice = Dice(f"{key}/style")
         kind = dice.weighted(SHARES)
@@ -92,11 +92,9 @@ def _tokens(sample: Sample, encode: ENCODE, end: int, width: int) -> tuple[list[
 class Batches:
     """Draws whole samples, grouped by length, so that little is padded and nothing is cut."""
 
-    def __init__(
-        self, seed: int, encode: ENCODE, end: int, pad: int, settle: int | None = None
-    ) -> None:
-        """Start at the first sample of the seed."""
-        self._stream = samples(seed, settle)
+    def __init__(self, seed: int, encode: ENCODE, end: int, pad: int, total: int) -> None:
+        """Start at the first sample of the seed; `total` samples make the whole training."""
+        self._stream = samples(seed, total)
         self._encode, self._end, self._pad = encode, end, pad
 
     def _padded(self, group: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
-"""How abacus is taught to answer: `<think>` steps `</think>` and a boxed answer, in four styles.
+"""How abacus is taught to answer: `<think>` steps `</think>` and a boxed answer, in five styles.
 
 The style shows in the first words, so the model draws a style when it samples and then keeps to
-it: terse steps are short and easily wrong, worked steps go digit by digit, the long styles check
-themselves.
+it: terse steps are short and easily wrong, brief and worked ones go digit by digit, the long styles
+check themselves.
 """
 
 from typing import Literal
@@ -11,12 +11,18 @@ from ssgr.abacus.arithmetic import stated, undone, worked
 from ssgr.abacus.dice import Dice
 from ssgr.abacus.stories import Kind, Step, Story
 
-Style = Literal["terse", "worked", "checked", "twice"]
+Style = Literal["terse", "brief", "worked", "checked", "twice"]
 Styles = tuple[tuple[Style, float], ...]
-#: Shares of the styles while the rate is high: the terse style takes the most practice.
-STYLES: Styles = (("terse", 0.33), ("worked", 0.37), ("checked", 0.15), ("twice", 0.15))
-#: Shares towards the end of training, and so about those that the model is left with.
-SETTLED: Styles = (("terse", 0.22), ("worked", 0.42), ("checked", 0.27), ("twice", 0.09))
+#: (share of training from which they hold, shares of the styles); the last are those that the model
+#: is left with. The terse style takes the most practice and is the most easily wrong.
+PHASES: tuple[tuple[float, Styles], ...] = (
+    (0.0, (("terse", 0.33), ("worked", 0.37), ("checked", 0.15), ("twice", 0.15))),
+    (0.6, (("terse", 0.22), ("worked", 0.42), ("checked", 0.27), ("twice", 0.09))),
+    (
+        0.7,
+        (("terse", 0.06), ("brief", 0.31), ("worked", 0.31), ("checked", 0.25), ("twice", 0.07)),
+    ),
+)
 _LEAD: dict[Kind, str] = {"add": "Add", "take": "Take away", "times": "Times", "share": "Share by"}
 #: Share of the checks that find a slip which was made on purpose, so that checking is learnt.
 _SLIP = 0.08
@@ -29,6 +35,14 @@ def _terse(story: Story) -> str:
             lines.append(f"{step.groups}*{step.size}={step.number}.")
         lines.append(stated(step.kind, step.before, step.number, step.after) + ".")
     return " ".join(lines)
+
+
+def _brief(story: Story) -> str:
+    lines = []
+    for step in story.steps:
+        product = f"{step.groups}*{step.size}={step.number}, " if step.groups else ""
+        lines.append(f"{product}{worked(step.kind, step.before, step.number)}, {step.after}.")
+    return " ".join([f"From {story.start}:", *lines])
 
 
 def _lead(step: Step) -> str:
@@ -81,6 +95,8 @@ def think(story: Story, style: Style, dice: Dice) -> str:
     """Write the thinking of one response, without its tags."""
     if style == "terse":
         return _terse(story)
+    if style == "brief":
+        return _brief(story)
     if style == "worked":
         return _worked(story)
     return _checked(story, dice) if style == "checked" else _twice(story)

@@ -1,8 +1,7 @@
 """The recipe of abacus: an hour or so on one CPU core, from nothing to a folder that loads.
 
-Warm-up, stable rate, linear decay over the last part of the steps. An interrupted run resumes at
-its last checkpoint; as the rate is constant in between, `steps` may be changed on resuming, to
-decay earlier or later.
+Warm-up, stable rate, decay over the last half of the steps. An interrupted run resumes at its last
+checkpoint.
 """
 
 import json
@@ -30,20 +29,19 @@ TOKENIZER_SAMPLES = 6000
 class Recipe:
     """Everything that decides the weights, apart from the number format of the machine."""
 
-    steps: int = 2250
+    steps: int = 2500
     seed: int = 0
-    samples: int = 28  # a step; about 6,300 tokens
-    warmup: int = 100  # steps
-    decay: float = 0.4  # share of the steps
-    settle: int = 1500  # step from which the styles have their final shares
+    samples: int = 28  # a step; about 6,900 tokens
     muon_rate: float = 4e-3
     adam_rate: float = 4e-3
     precision: str = "bfloat16"  # of the matrix products; weights and optimiser stay float32
 
     def rate(self, step: int) -> float:
-        """Return the factor of the peak rate at a step: warm-up, stable, decay to zero."""
-        left = (self.steps - step) / max(self.decay * self.steps, 1)
-        return min((step + 1) / self.warmup, 1.0, left)
+        """Return the factor of the peak rate at a step: warm-up, stable, decay in two slopes."""
+        share = step / self.steps
+        warm = (step + 1) / (0.04 * self.steps)
+        decay = (0.9 - share) / 0.36 if share < 0.7 else (1 - share) / 0.54
+        return min(warm, 1.0, decay)
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
@@ -80,7 +78,7 @@ class Trainer:
     def __init__(self, recipe: Recipe) -> None:
         """Build everything at step 0."""
         self.recipe, self.step, self.tokens = recipe, 0, 0
-        drawn = islice(samples(recipe.seed), TOKENIZER_SAMPLES)
+        drawn = islice(samples(recipe.seed, recipe.steps * recipe.samples), TOKENIZER_SAMPLES)
         self.tokenizer = build_tokenizer(sample.prompt + sample.target for sample in drawn)
         self.model = new_model(self.tokenizer, recipe.seed)
         inside = [p for n, p in self.model.named_parameters() if p.ndim == 2 and ".layers." in n]
@@ -93,9 +91,9 @@ class Trainer:
     def _batches(self) -> Batches:
         end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         backend = self.tokenizer.backend_tokenizer
-        settle = self.recipe.settle * self.recipe.samples
+        total = self.recipe.steps * self.recipe.samples
         return Batches(
-            self.recipe.seed, lambda text: list(backend.encode(text).ids), end, pad, settle
+            self.recipe.seed, lambda text: list(backend.encode(text).ids), end, pad, total
         )
 
     def _autocast(self) -> AbstractContextManager[object]:

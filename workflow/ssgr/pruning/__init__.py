@@ -18,4 +18,4 @@ def pruner_names() -> tuple[str, ...]:
 def needs_calibration(name: str) -> bool:
     """Return whether a pruner reads input statistics, from its source: torch is not imported."""
     source = (Path(__file__).parent / "pruners" / f"{name}.py").read_text()
-    return not re.search(r"""@register\(.*needs=["']none["']""", source)
+    return not re.search(r"""@register\([^)]*needs=["']none["']""", source)

@@ -1,5 +1,6 @@
 """From a problem's question to the token ids that a model is prompted with."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ssgr.errors import ConfigError, ModelError
@@ -60,3 +61,23 @@ def render_prompt(tokenizer: "PreTrainedTokenizerBase", question: str, template:
     text = tokenizer.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
     # the template writes all special tokens itself
     return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
+
+
+def plain_text_codec(
+    tokenizer: "PreTrainedTokenizerBase",
+) -> tuple[Callable[[str], list[int]], Callable[[list[int]], str], int]:
+    """Return encode and decode for text without chat markup, and the end-of-text token's id.
+
+    Raises:
+        ModelError: the tokenizer has no end-of-text token.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of {tokenizer.name_or_path} names no eos_token")
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(token_ids: list[int]) -> str:
+        return str(tokenizer.decode(token_ids))
+
+    return encode, decode, int(tokenizer.eos_token_id)
