@@ -17,8 +17,9 @@ import yaml
 
 from ssgr import tables
 
+POOL: dict[str, object] = {"path": "../pool", "problems": 10, "shard_size": 5}
 TINY = {
-    "pool": {"path": "../pool", "problems": 10, "shard_size": 5},
+    "pool": POOL,
     "run": {"models": ["abacus"], "pruners": ["wanda"], "sparsities": ["2:4"]},
     "sources": {
         "stories": {"data": {"loader": "abacus", "kind": "easy", "count": 20, "seed": 3}},
@@ -187,10 +188,13 @@ def test_no_edit_of_shared_code_throws_the_pool_away(
 
 
 def test_a_copied_pool_is_not_sampled_again(done: Experiment) -> None:
-    for path in sorted((done.directory.parent / "pool" / "problems").rglob("*.parquet")):
+    """Its problems may then be newer than its responses."""
+    base = done.directory.parent
+    pool = shutil.copytree(base / "pool", base / "copy of the pool")
+    for path in (pool / "problems").rglob("*.parquet"):
         path.touch()
-    second = Experiment(done.workflow, done.directory.parent / "copied")
-    second.configure()
+    second = Experiment(done.workflow, base / "copied")
+    second.configure({"pool": {**POOL, "path": str(pool)}})
     assert "sample" not in second.plan()
 
 
@@ -272,7 +276,7 @@ def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -
 def test_killed_in_the_middle_and_run_again(done: Experiment) -> None:
     """Nothing half-written counts as done, and the result is that of an undisturbed run."""
     killed = Experiment(done.workflow, done.directory.parent / "killed")
-    killed.configure({"pool": {"path": "pool", "problems": 10, "shard_size": 5}})
+    killed.configure({"pool": {**POOL, "path": "pool"}})
     folder = "grades/model=abacus/source=stories/sampling=n4-t0.60-p0.95-l160-s0"
     shards = [f"{folder}/{rows}.parquet" for rows in ("000000-000005", "000005-000010")]
     targets = [f"pool/{shard}" for shard in shards]

@@ -40,6 +40,8 @@ def judged(responses: pl.DataFrame, problems: pl.DataFrame) -> pl.DataFrame:
         .when(words.str.starts_with("<think>\nLet me"))
         .then(pl.lit("twice"))
         .when(words.str.starts_with("<think>\nFrom"))
+        .then(pl.lit("bare"))
+        .when(words.str.starts_with("<think>\nWith"))
         .then(pl.lit("brief"))
         .otherwise(pl.lit("terse"))
     )

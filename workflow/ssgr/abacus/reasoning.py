@@ -1,8 +1,8 @@
-"""How abacus is taught to answer: `<think>` steps `</think>` and a boxed answer, in five styles.
+"""How abacus is taught to answer: `<think>` steps `</think>` and a boxed answer, in six styles.
 
 The style shows in the first words, so the model draws a style when it samples and then keeps to
-it: terse steps are short and easily wrong, brief and worked ones go digit by digit, the long styles
-check themselves.
+it: terse and bare steps are short and easily wrong, brief and worked ones say what they do and go
+digit by digit, the long styles check themselves.
 """
 
 from typing import Literal
@@ -11,16 +11,20 @@ from ssgr.abacus.arithmetic import stated, undone, worked
 from ssgr.abacus.dice import Dice
 from ssgr.abacus.stories import Kind, Step, Story
 
-Style = Literal["terse", "brief", "worked", "checked", "twice"]
+Style = Literal["terse", "bare", "brief", "worked", "checked", "twice"]
 Styles = tuple[tuple[Style, float], ...]
 #: (share of training from which they hold, shares of the styles); the last are those that the model
-#: is left with. The terse style takes the most practice and is the most easily wrong.
+#: is left with. Terse and bare steps take the most practice and stay the most easily wrong.
 PHASES: tuple[tuple[float, Styles], ...] = (
     (0.0, (("terse", 0.33), ("worked", 0.37), ("checked", 0.15), ("twice", 0.15))),
     (0.6, (("terse", 0.22), ("worked", 0.42), ("checked", 0.27), ("twice", 0.09))),
     (
         0.7,
-        (("terse", 0.06), ("brief", 0.31), ("worked", 0.31), ("checked", 0.25), ("twice", 0.07)),
+        (("terse", 0.06), ("bare", 0.31), ("worked", 0.31), ("checked", 0.25), ("twice", 0.07)),
+    ),
+    (
+        0.8,
+        (("terse", 0.05), ("brief", 0.33), ("worked", 0.27), ("checked", 0.3), ("twice", 0.05)),
     ),
 )
 _LEAD: dict[Kind, str] = {"add": "Add", "take": "Take away", "times": "Times", "share": "Share by"}
@@ -37,7 +41,7 @@ def _terse(story: Story) -> str:
     return " ".join(lines)
 
 
-def _brief(story: Story) -> str:
+def _bare(story: Story) -> str:
     lines = []
     for step in story.steps:
         product = f"{step.groups}*{step.size}={step.number}, " if step.groups else ""
@@ -51,6 +55,14 @@ def _lead(step: Step) -> str:
         product = f"{step.groups}*{step.size}={step.number}"
         return f"{product}. {_LEAD[step.kind]} {step.number}."
     return f"{_LEAD[step.kind]} {step.number}."
+
+
+def _brief(story: Story) -> str:
+    lines = [
+        f"{_lead(step)} {worked(step.kind, step.before, step.number)}, {step.after}."
+        for step in story.steps
+    ]
+    return " ".join([f"With {story.start}:", *lines])
 
 
 def _worked_step(step: Step, shown: int) -> str:
@@ -95,6 +107,8 @@ def think(story: Story, style: Style, dice: Dice) -> str:
     """Write the thinking of one response, without its tags."""
     if style == "terse":
         return _terse(story)
+    if style == "bare":
+        return _bare(story)
     if style == "brief":
         return _brief(story)
     if style == "worked":
