@@ -14,7 +14,7 @@ from ssgr.scores import score
 
 BASE: dict[str, Any] = {
     "title": "Pruning abacus",
-    "pool": {"problems": 96, "shard_size": 40},
+    "pool": {"problems": 96, "shard_size": 48},
     "run": {"models": ["abacus"], "pruners": ["sparsegpt", "wanda"], "sparsities": [50]},
     "models": {"abacus": {"path": "resources/abacus"}},
     "sources": {

@@ -265,8 +265,8 @@ def test_a_truncated_file_is_named(copy: Path, config: Config) -> None:
 
 
 def test_the_pool_is_the_configs_shards_only(copy: Path, config: Config) -> None:
-    shard = next((copy / "pool").rglob("000000-000040.parquet"))
-    shutil.copy(shard, shard.with_name("000120-000160.parquet"))
+    shard = next((copy / "pool").rglob("000000-000048.parquet"))
+    shutil.copy(shard, shard.with_name("000096-000144.parquet"))
     pool = gather(copy / "results", copy / "pool", config).pool
     assert pool["problem_id"].n_unique() == config.pool.problems
     assert len(pool) == config.pool.problems * config.sampling.n

@@ -18,7 +18,9 @@ class Train(BaseSettings):
     )
 
     out: Path = Field(description="folder for the trained model")
-    steps: int = Field(2500, ge=1, description="optimiser steps of about 6,800 tokens each")
+    steps: int = Field(
+        2500, ge=1, description="optimiser steps of about 7,000 tokens before polish"
+    )
     seed: int = Field(0, ge=0, description="seed of weights and data")
     threads: int = Field(1, ge=1, description="CPU threads")
     precision: Literal["bfloat16", "float32"] = Field(

@@ -18,9 +18,9 @@ class Composition:
 
 
 LEVELS: dict[str, Composition] = {
-    "stories": Composition("stories", tuple((level, 1.0) for level in range(1, 8))),
+    "stories": Composition("stories", tuple((level, 1.0) for level in range(1, 10))),
     "easy": Composition("easy", ((1, 1.0), (2, 1.0))),
-    "medium": Composition("medium", ((3, 1.0), (4, 1.0), (5, 1.0))),
-    "hard": Composition("hard", ((6, 1.0), (7, 1.0))),
+    "medium": Composition("medium", ((4, 1.0), (5, 1.0), (6, 1.0))),
+    "hard": Composition("hard", ((9, 1.0), (10, 1.0))),
     "choice": Composition("choice", ((1, 1.0), (2, 1.0), (3, 1.0))),
 }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssgr.abacus import prose
 from ssgr.abacus.dice import Dice
-from ssgr.abacus.phrases import TRAINED
+from ssgr.abacus.phrases import TRAINED, Domain, invented
 from ssgr.abacus.reasoning import PHASES, Styles, respond, respond_choice
 from ssgr.abacus.solutions import solution
 from ssgr.abacus.stories import draw_story, options_for, role_of, with_options
@@ -28,6 +28,9 @@ LEVELS: tuple[tuple[int, float], ...] = (
     (8, 0.6),
 )
 CHOICE_SHARE = 0.08  # of the chats
+POLISH_CHOICE_SHARE = 0.35  # of the chats of the last stage
+INVENTED_SHARE = 0.5  # of the chats of the last stage
+_ONSETS, _VOWELS, _CODAS = tuple("bdfghklmnprstvz"), tuple("aeiou"), ("", "n", "r", "l", "t")
 IGNORED = -100  # label of positions without loss
 LONGEST = 768  # tokens of a sample
 GROUP_TOKENS = 1536  # padded tokens computed at a time
@@ -43,14 +46,22 @@ class Sample:
     target: str
 
 
-def _chat(key: str, dice: Dice, styles: Styles) -> Sample | None:
-    story = draw_story(key, dice.weighted(LEVELS), TRAINED)
+def _invented(dice: Dice) -> Domain:
+    """Draw a domain of made-up words."""
+    sizes = [dice.integer(2, 3) for _ in range(11)]
+    parts = [[dice.pick(_ONSETS) + dice.pick(_VOWELS) for _ in range(size)] for size in sizes]
+    return invented(["".join(part) + dice.pick(_CODAS) for part in parts])
+
+
+def _chat(key: str, dice: Dice, styles: Styles, polish: bool) -> Sample | None:
+    domains = (_invented(dice),) if polish and dice.chance(INVENTED_SHARE) else TRAINED
+    story = draw_story(key, dice.weighted(LEVELS), domains)
     if role_of(story.question) != "training":
         return None
-    if dice.chance(CHOICE_SHARE):
+    if dice.chance(POLISH_CHOICE_SHARE if polish else CHOICE_SHARE):
         values, letter = options_for(story, key)
         question = with_options(story.question, values)
-        response = respond_choice(story, values, letter, dice, dice.weighted(styles))
+        response = respond_choice(story, values, letter, dice, dice.weighted(styles), polish)
     else:
         question, response = story.question, respond(story, dice, dice.weighted(styles))
     return Sample("chat", f"<|user|>{question}<|assistant|>", response)
@@ -65,7 +76,10 @@ def _solution(key: str, dice: Dice) -> Sample | None:
 
 
 def samples(seed: int, total: int) -> Iterator[Sample]:
-    """Yield training samples without end; the styles change with the share of `total` yielded."""
+    """Yield training samples without end; the styles change with the share of `total` yielded.
+
+    What comes after `total` samples is the last stage: invented words and more multiple choice.
+    """
     texts = [document["text"] for document in prose.load("training")]
     yielded = 0
     for number in count():
@@ -77,7 +91,11 @@ def samples(seed: int, total: int) -> Iterator[Sample]:
         if kind == "prose":
             sample = Sample("prose", "", dice.pick(texts))
         else:
-            sample = _chat(key, dice, styles) if kind == "chat" else _solution(key, dice)
+            sample = (
+                _chat(key, dice, styles, yielded >= total)
+                if kind == "chat"
+                else _solution(key, dice)
+            )
         if sample is not None:
             yielded += 1
             yield sample

@@ -4,6 +4,7 @@ Placeholders: {n} the actor, {o} another person, {i} the items, {k} a number, {g
 items.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -177,48 +178,86 @@ TRAINED = (
     ),
 )
 
+_LAB_START = ("Initially {n} holds {k} {i}.", "An experiment with {n} begins with {k} {i}.")
 _LAB_TIMES = (
     "A pulse makes the {i} {k} times as many.",
-    "Under pressure the {i} become {k} times as numerous.",
+    "Under pressure there are {k} times as many {i}.",
 )
 _LAB_SHARE = (
     "The {i} spread equally over {k} chambers, and only one chamber counts.",
-    "A prism divides the {i} into {k} equal beams, and one beam is kept.",
+    "A prism divides the {i} evenly into {k} beams, and {n} keeps one beam.",
 )
+_LAB_ASK = ("How many {i} remain?", "What is the final count of {i}?")
 
 HELD_OUT = (
     Domain(
         name="physics",
         actors=("the detector", "the reactor", "the laser"),
         items=("photons", "neutrons", "electrons"),
-        start=("Initially {n} holds {k} {i}.", "An experiment with {n} begins with {k} {i}."),
-        add=("Another {k} {i} are injected.", "{n} captures {k} more {i}."),
-        take=("{k} of the {i} are absorbed.", "{n} loses {k} {i} to the vacuum."),
+        start=_LAB_START,
+        add=("Then {k} more {i} are injected.", "{n} captures {k} more {i}."),
+        take=("{k} of the {i} are absorbed.", "{n} emits {k} of the {i}."),
         times=_LAB_TIMES,
         share=_LAB_SHARE,
-        add_groups=("{g} bursts of {s} {i} each reach {n}.",),
-        take_groups=("{n} emits {g} bursts of {s} {i} each.",),
+        add_groups=("{n} captures {g} more bursts of {s} {i}.",),
+        take_groups=("{n} loses {g} bursts of {s} {i}.",),
         extra=("The magnet weighs {k} kilograms.",),
-        ask=("How many {i} remain?", "What is the final count of {i}?"),
+        ask=_LAB_ASK,
     ),
     Domain(
         name="chemistry",
         actors=("the flask", "the membrane", "the catalyst"),
         items=("molecules", "crystals", "ions"),
-        start=("Initially {n} holds {k} {i}.", "An experiment with {n} begins with {k} {i}."),
-        add=("A reaction yields {k} additional {i}.", "{k} more {i} condense in {n}."),
-        take=("{k} of the {i} dissolve.", "{k} {i} evaporate and are lost."),
+        start=_LAB_START,
+        add=("A reaction yields {k} more {i}.", "{k} more {i} condense in {n}."),
+        take=("{k} of the {i} dissolve.", "Then {k} of the {i} evaporate."),
         times=_LAB_TIMES,
         share=_LAB_SHARE,
-        add_groups=("A pipette supplies {g} doses of {s} {i} each.",),
-        take_groups=("A filter removes {g} clusters of {s} {i} each.",),
+        add_groups=("{n} yields {g} more doses of {s} {i}.",),
+        take_groups=("{n} loses {g} clusters of {s} {i}.",),
         extra=("The thermometer shows {k} degrees.",),
-        ask=("How many {i} remain?", "What is the final count of {i}?"),
+        ask=_LAB_ASK,
     ),
 )
 #: Words of the held-out domains that no training sample may contain.
 HELD_OUT_WORDS = _words(
     "detector reactor laser photons neutrons electrons flask membrane catalyst molecules crystals "
-    "ions injected absorbed vacuum pulse pressure chambers prism beams bursts emits magnet yields "
+    "ions initially experiment reaction captures "
+    "injected absorbed vacuum pulse pressure chambers prism beams bursts emits magnet yields "
     "condense dissolve evaporate pipette doses clusters thermometer"
 )
+
+
+def invented(words: Sequence[str]) -> Domain:
+    """Build a domain of eleven made-up words, so that the model learns to read unknown ones."""
+    one, two, thing, act, did, tool, room, weight, unit, lot, way = words
+    return Domain(
+        name="invented",
+        actors=(f"the {one}", f"the {two}"),
+        items=(f"{thing}s",),
+        start=(
+            *START,
+            f"{way} {{n}} {act}s {{k}} {{i}}.",
+            f"A {tool} with {{n}} {act}s {{k}} {{i}}.",
+        ),
+        add=(
+            f"{{n}} {act}s {{k}} more {{i}}.",
+            f"{{k}} more {{i}} {act} in {{n}}.",
+            f"Then {{k}} more {{i}} are {did}ed.",
+        ),
+        take=(
+            f"{{k}} of the {{i}} are {did}ed.",
+            f"{{n}} {act}s {{k}} of the {{i}}.",
+            f"Then {{k}} of the {{i}} {act}.",
+        ),
+        times=(*TIMES, f"A {tool} makes the {{i}} {{k}} times as many."),
+        share=(
+            *SHARE,
+            f"The {{i}} {act} equally over {{k}} {room}s, and only one {room} counts.",
+            f"A {tool} divides the {{i}} evenly into {{k}} {room}s, and {{n}} keeps one {room}.",
+        ),
+        add_groups=(f"{{n}} {act}s {{g}} more {lot}s of {{s}} {{i}}.",),
+        take_groups=(f"{{n}} loses {{g}} {lot}s of {{s}} {{i}}.",),
+        extra=(f"The {weight} {act}s {{k}} {unit}s.",),
+        ask=(*ASK, "How many {i} remain?"),
+    )

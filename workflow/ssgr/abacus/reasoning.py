@@ -127,8 +127,18 @@ def respond(story: Story, dice: Dice, style: Style) -> str:
     return f"<think>\n{thinking}\n</think>\n{_sentence(story, dice, str(story.answer))}"
 
 
-def respond_choice(story: Story, values: list[int], letter: str, dice: Dice, style: Style) -> str:
-    """Write one response to a multiple-choice question: compute the value, then name its option."""
+def respond_choice(
+    story: Story, values: list[int], letter: str, dice: Dice, style: Style, walk: bool
+) -> str:
+    """Write one response to a multiple-choice question: compute the value, then find its option.
+
+    With `walk` the options are read one after the other until one is the value; without it the
+    option is named at once. Neither was learnt (resources/abacus/LOG.md).
+    """
     thinking = think(story, style, dice)
-    picked = f"The value is {story.answer}, and option {letter} is {values['ABCD'.index(letter)]}."
+    picked = f"The value is {story.answer}, and option {letter} is {story.answer}."
+    if walk:
+        seen = [f"{name} is {value}." for name, value in zip("ABCD", values, strict=True)]
+        options = " ".join(seen[: "ABCD".index(letter) + 1])
+        picked = f"The value is {story.answer}. {options} So {letter}."
     return f"<think>\n{thinking}\n{picked}\n</think>\nThe answer is \\boxed{{{letter}}}."

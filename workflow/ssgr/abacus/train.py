@@ -1,7 +1,7 @@
 """The recipe of abacus: an hour or so on one CPU core, from nothing to a folder that loads.
 
-Warm-up, stable rate, decay over the last half of the steps. An interrupted run resumes at its last
-checkpoint.
+Warm-up, stable rate, decay over the last half of the steps, then a short polish. An interrupted run
+resumes at its last checkpoint.
 """
 
 import json
@@ -30,14 +30,22 @@ class Recipe:
     """Everything that decides the weights, apart from the number format of the machine."""
 
     steps: int = 2500
+    polish: int = 250  # steps after those: invented words, more multiple choice, new optimisers
     seed: int = 0
     samples: int = 28  # a step; about 6,900 tokens
     muon_rate: float = 4e-3
     adam_rate: float = 4e-3
     precision: str = "bfloat16"  # of the matrix products; weights and optimiser stay float32
 
+    @property
+    def total(self) -> int:
+        """Count all steps."""
+        return self.steps + self.polish
+
     def rate(self, step: int) -> float:
         """Return the factor of the peak rate at a step: warm-up, stable, decay in two slopes."""
+        if step >= self.steps:
+            return 0.3 * min((step - self.steps + 1) / 10, (self.total - step) / self.polish)
         share = step / self.steps
         warm = (step + 1) / (0.04 * self.steps)
         decay = (0.9 - share) / 0.36 if share < 0.7 else (1 - share) / 0.54
@@ -81,12 +89,15 @@ class Trainer:
         drawn = islice(samples(recipe.seed, recipe.steps * recipe.samples), TOKENIZER_SAMPLES)
         self.tokenizer = build_tokenizer(sample.prompt + sample.target for sample in drawn)
         self.model = new_model(self.tokenizer, recipe.seed)
+        self._new_optimisers()
+        self.batches = self._batches()
+
+    def _new_optimisers(self) -> None:
         inside = [p for n, p in self.model.named_parameters() if p.ndim == 2 and ".layers." in n]
         chosen = {id(p) for p in inside}
         outside = [p for p in self.model.parameters() if id(p) not in chosen]
         self.muon = Muon(inside)
         self.adam = torch.optim.AdamW(outside, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
-        self.batches = self._batches()
 
     def _batches(self) -> Batches:
         end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
@@ -113,6 +124,8 @@ class Trainer:
 
     def advance(self) -> float:
         """Do one step and return its mean loss per learnt token."""
+        if self.step == self.recipe.steps:
+            self._new_optimisers()
         groups = self.batches.draw(self.recipe.samples)
         learnt = sum(int((labels[:, 1:] != IGNORED).sum()) for _, labels in groups)
         total = 0.0
@@ -172,9 +185,9 @@ def export(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Pat
 def _progress(trainer: Trainer, every: int) -> Iterator[str]:
     """Advance to the last step, yielding one line every so many steps."""
     started, tokens, losses = time.monotonic(), trainer.tokens, list[float]()
-    while trainer.step < trainer.recipe.steps:
+    while trainer.step < trainer.recipe.total:
         losses.append(trainer.advance())
-        if trainer.step % every == 0 or trainer.step == trainer.recipe.steps:
+        if trainer.step % every == 0 or trainer.step == trainer.recipe.total:
             record = {
                 "step": trainer.step,
                 "tokens": trainer.tokens,
