@@ -22,16 +22,16 @@ TINY = {
     "pool": POOL,
     "run": {"models": ["abacus"], "pruners": ["wanda"], "sparsities": ["2:4"]},
     "sources": {
-        "stories": {"data": {"loader": "abacus", "kind": "easy", "count": 20, "seed": 3}},
+        "stories": {"data": {"loader": "abacus", "kind": "hard", "count": 20, "seed": 3}},
         "prose": {"data": {"loader": "abacus", "kind": "prose", "count": 60, "seed": 3}},
     },
     "benchmarks": {
         name: {"data": {"loader": "abacus", "kind": name, "count": 3, "seed": 4}}
         for name in ("easy", "medium", "hard", "choice")
     },
-    "sampling": {"n": 4, "max_tokens": 160, "seed": 0},
+    "sampling": {"n": 4, "max_tokens": 512, "seed": 0},
     "evaluation": {"n": 2, "max_tokens": 64, "seed": 1},
-    "budget": {"sequences": 3, "tokens": 200},
+    "budget": {"sequences": 3, "tokens": 600},
 }
 TAU_ADDED = {"calibrations": {"SSGR-0.50": {"source": "stories", "tau": 0.50, "length": "median"}}}
 MODEL_RULES = {"sample", "sample_benchmark", "prune"}
@@ -245,7 +245,7 @@ def test_another_working_directory_shares_the_pool(done: Experiment) -> None:
 
 def test_a_pool_of_another_source_is_refused(done: Experiment) -> None:
     second = Experiment(done.workflow, done.directory.parent / "third")
-    other = {"data": {"loader": "abacus", "kind": "easy", "count": 20, "seed": 99}}
+    other = {"data": {"loader": "abacus", "kind": "hard", "count": 20, "seed": 99}}
     second.configure({"sources": {**TINY["sources"], "stories": other}})  # type: ignore[dict-item]
     code, said = second.snakemake("--dry-run")
     assert code != 0
@@ -277,7 +277,7 @@ def test_killed_in_the_middle_and_run_again(done: Experiment) -> None:
     """Nothing half-written counts as done, and the result is that of an undisturbed run."""
     killed = Experiment(done.workflow, done.directory.parent / "killed")
     killed.configure({"pool": {**POOL, "path": "pool"}})
-    folder = "grades/model=abacus/source=stories/sampling=n4-t0.60-p0.95-l160-s0"
+    folder = "grades/model=abacus/source=stories/sampling=n4-t0.60-p0.95-l512-s0"
     shards = [f"{folder}/{rows}.parquet" for rows in ("000000-000005", "000005-000010")]
     targets = [f"pool/{shard}" for shard in shards]
     process = killed.start(*targets)

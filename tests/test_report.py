@@ -241,8 +241,8 @@ def test_stale_files_do_not_show(tree: Path, copy: Path, config: Config) -> None
         ("results/calibration/**/tau=1.00/**/funnel.parquet", ["funnel.parquet", "tau=1.00"]),
         ("results/checkpoints/**/length=solution/**/pruner=wanda/**/pruning.parquet",
          ["pruning.parquet", "length=solution", "pruner=wanda", "sparsity=50"]),
-        ("pool/grades/**/000040-000080.parquet",
-         ["000040-000080.parquet", "model=abacus", "source=stories", "sampling=n16"]),
+        ("pool/grades/**/000048-000096.parquet",
+         ["000048-000096.parquet", "model=abacus", "source=stories", "sampling=n16"]),
     ],
 )  # fmt: skip
 def test_a_missing_file_is_named(copy: Path, config: Config, place: str, keys: list[str]) -> None:
