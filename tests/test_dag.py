@@ -199,11 +199,13 @@ def test_a_copied_pool_is_not_sampled_again(done: Experiment) -> None:
 
 
 def test_a_broken_shard_of_the_pool_is_named(done: Experiment) -> None:
-    shard = next((done.directory.parent / "pool" / "responses").rglob("*.parquet"))
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[:-40])
-    code, said = done.snakemake("--dry-run")
-    shard.write_bytes(whole)
+    base = done.directory.parent
+    pool = shutil.copytree(base / "pool", base / "broken pool")
+    shard = next((pool / "responses").rglob("*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-40])
+    second = Experiment(done.workflow, base / "broken")
+    second.configure({"pool": {**POOL, "path": str(pool)}})
+    code, said = second.snakemake("--dry-run")
     assert code != 0
     assert f"{shard.name} is not a whole Parquet file" in said
     assert "Traceback" not in said
