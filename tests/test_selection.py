@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from conftest import graded_pool
 from ssgr.config import Budget, Filters
 from ssgr.errors import SelectionError
-from ssgr.selection import LENGTH_RULES, draw, select
+from ssgr.selection import LENGTH_RULES, Tally, choose, draw, merge, tally
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=16).map(sorted)
+
+
+def select(
+    graded: pl.DataFrame, length: str, tau: str, filters: Filters, budget: Budget
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The whole selection from one table: what is chosen, and the funnel."""
+    chosen, funnel = choose(tally(graded, length, tau, filters, budget), budget)
+    return chosen.select("problem_id", "sample", "correctness_ratio"), funnel
 
 
 def equation_1(lengths: list[int], limit: int) -> int:
@@ -81,7 +89,7 @@ def test_select_is_section_4(
         with pytest.raises(SelectionError, match="good quality"):
             select(graded_pool(pool), "median", tau, Filters(), budget)
         return
-    chosen = select(graded_pool(pool), "median", tau, Filters(), budget).chosen
+    chosen = select(graded_pool(pool), "median", tau, Filters(), budget)[0]
     assert {row[0]: (row[2], pool[row[0]][row[1]][0]) for row in chosen.iter_rows()} == expected
     assert all(pool[row[0]][row[1]][1] for row in chosen.iter_rows())
 
@@ -89,7 +97,7 @@ def test_select_is_section_4(
 def test_first_wrong_takes_the_first_incorrect_response() -> None:
     pool = {"a": [(5, True), (6, False), (7, False)], "b": [(5, True), (6, True), (7, True)]}
     budget = Budget(sequences=1, tokens=50)
-    chosen = select(graded_pool(pool), "first-wrong", "1.00", Filters(), budget).chosen
+    chosen = select(graded_pool(pool), "first-wrong", "1.00", Filters(), budget)[0]
     assert chosen.rows() == [("a", 1, 1 / 3)]
 
 
@@ -112,7 +120,7 @@ def test_each_quality_filter_drops_and_can_be_relaxed(
         select(pool, "median", "1.00", Filters(), budget)
     assert "1 calibration sequences are wanted, 0 are left" in str(error.value)
     relaxed = Filters.model_validate(switch)
-    assert len(select(pool, "median", "1.00", relaxed, budget).chosen) == 1
+    assert len(select(pool, "median", "1.00", relaxed, budget)[0]) == 1
 
 
 def test_a_timed_out_response_is_neither_correct_nor_wrong() -> None:
@@ -120,7 +128,7 @@ def test_a_timed_out_response_is_neither_correct_nor_wrong() -> None:
         verdict=pl.Series(["timed-out", "correct"])
     )
     budget = Budget(sequences=1, tokens=50)
-    assert select(pool, "first", "0.50", Filters(), budget).chosen["sample"].to_list() == [1]
+    assert select(pool, "first", "0.50", Filters(), budget)[0]["sample"].to_list() == [1]
     with pytest.raises(SelectionError):
         select(pool, "first-wrong", "1.00", Filters(), budget)
 
@@ -133,10 +141,10 @@ def test_too_few_candidates_show_the_funnel() -> None:
     for line in ("pool", "c <= 0.75", "correct", "good quality", "drawn", "allow_fewer"):
         assert line in message
     fewer = Budget(sequences=2, tokens=50, allow_fewer=True)
-    selection = select(pool, "median", "0.75", Filters(), fewer)
-    assert selection.chosen["problem_id"].to_list() == ["hard"]
-    assert selection.funnel["problems"].to_list() == [2, 1, 1, 1, 1, 1]
-    assert selection.funnel["responses"].to_list() == [8, 4, 2, 2, 1, 1]
+    chosen, funnel = select(pool, "median", "0.75", Filters(), fewer)
+    assert chosen["problem_id"].to_list() == ["hard"]
+    assert funnel["problems"].to_list() == [2, 1, 1, 1, 1, 1]
+    assert funnel["responses"].to_list() == [8, 4, 2, 2, 1, 1]
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5))
@@ -154,3 +162,30 @@ def test_another_seed_draws_others() -> None:
     candidates = pl.DataFrame({"problem_id": [f"p{i}" for i in range(40)]})
     drawn = [set(draw(candidates, Budget(sequences=10, seed=s))["problem_id"]) for s in range(4)]
     assert len({frozenset(ids) for ids in drawn}) == 4
+
+
+@given(st.lists(st.integers(0, 4), min_size=8, max_size=8), st.integers(1, 9))
+def test_tallies_of_parts_merge_into_that_of_the_whole(cuts: list[int], sequences: int) -> None:
+    """Whatever the parts; and no more than the budget is kept of any."""
+    responses = {f"p{i}": [(5 + (i * j) % 7, (i + j) % 3 > 0) for j in range(4)] for i in range(20)}
+    graded = graded_pool(responses)
+    budget = Budget(sequences=sequences, tokens=99)
+    rules = ("median", "0.75", Filters(), budget)
+    whole = tally(graded, *rules)
+    merged: Tally | None = None
+    parts = [cuts[i % len(cuts)] for i in range(20)]
+    for part in sorted(set(parts)):
+        ids = [f"p{i}" for i in range(20) if parts[i] == part]
+        found = tally(graded.filter(pl.col("problem_id").is_in(ids)), *rules)
+        assert len(found.candidates) <= sequences
+        merged = merge(merged, found, budget) if merged else found
+    assert merged is not None
+    assert merged.candidates.equals(whole.candidates)
+    assert merged.counts.equals(whole.counts)
+
+
+def test_a_problem_that_was_not_drawn_whole_has_no_ratio() -> None:
+    graded = graded_pool({"a": [(5, True), (6, False)], "b": [(5, True)]})
+    found = tally(graded, "first", "1.00", Filters(), Budget(sequences=2, tokens=50), n=2)
+    ratios = dict(found.candidates.select("problem_id", "correctness_ratio").iter_rows())
+    assert ratios == {"a": 0.5, "b": None}

@@ -1,50 +1,17 @@
 """Calibration sets: what was selected, as token sequences that a pruner reads."""
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import polars as pl
 
-from ssgr.config import Budget, Filters
+from ssgr.config import Budget
 from ssgr.errors import SelectionError, TableError
-from ssgr.selection import draw, funnel, require, select
-from ssgr.tables import Grades, Responses, read
+from ssgr.selection import draw, funnel, require
 
 Encode = Callable[[str], list[int]]
 Decode = Callable[[list[int]], str]
 KEYS = ["problem_id", "sample"]
 MORE = "Give the source more of them"
-
-
-def of_pool(
-    responses: Sequence[Path],
-    grades: Sequence[Path],
-    problems: pl.DataFrame,
-    *,
-    length: str,
-    tau: str,
-    filters: Filters,
-    budget: Budget,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Calibrate on a pool's responses (the paper's SGR, SSGR): the table and its funnel.
-
-    The shards are read one at a time, and of the responses only the chosen rows are kept.
-
-    Raises:
-        SelectionError: too few candidates.
-        TableError: a shard is unreadable, or grades and responses do not belong together.
-    """
-    question_tokens = pl.col("prompt_token_ids").list.len().alias("prompt_tokens")
-    asked = pl.concat(read(shard, Responses).select(*KEYS, question_tokens) for shard in responses)
-    graded = pl.concat(read(shard, Grades) for shard in grades).join(asked, on=KEYS)
-    if len(graded) != len(asked):
-        raise TableError(
-            f"{len(asked) - len(graded)} of {len(asked)} responses of the pool have no grade: the "
-            "grades belong to other responses. Delete the pool's grades of this source and rerun."
-        )
-    selection = select(graded, length, tau, filters, budget)
-    shards = (read(shard, Responses) for shard in responses)
-    return of_responses(selection.chosen, shards, problems, budget), selection.funnel
 
 
 def of_responses(

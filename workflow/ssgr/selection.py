@@ -37,16 +37,23 @@ class LengthRule(Protocol):
 
 LENGTH_RULES: dict[str, LengthRule] = {}
 AMONG: dict[str, Literal["correct", "wrong"]] = {}
+FIRST: set[str] = set()
+"""Rules that take the first candidate drawn, whatever comes after it."""
 
 
 def length_rule(
-    name: str, among: Literal["correct", "wrong"] = "correct"
+    name: str, among: Literal["correct", "wrong"] = "correct", *, first: bool = False
 ) -> Callable[[LengthRule], LengthRule]:
-    """Register a length rule under ``name``; it chooses among correct or wrong responses."""
+    """Register a length rule under ``name``; it chooses among correct or wrong responses.
+
+    ``first`` says that it takes the first one drawn, so that no later one can matter.
+    """
 
     def register(rule: LengthRule) -> LengthRule:
         LENGTH_RULES[name] = rule
         AMONG[name] = among
+        if first:
+            FIRST.add(name)
         return rule
 
     return register
@@ -83,9 +90,9 @@ def longest(
     return len(lengths) - 1
 
 
-@length_rule("first-wrong", among="wrong")
-@length_rule("first")
-def first(
+@length_rule("first-wrong", among="wrong", first=True)
+@length_rule("first", first=True)
+def first_drawn(
     lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
 ) -> int:
     """The first drawn: section 3.1's SGR, and Table 1's True (correct) and False (wrong) sample."""
@@ -103,50 +110,98 @@ def random(
 
 
 @dataclass(frozen=True)
-class Selection:
-    """``chosen``: problem_id, sample, correctness_ratio, as drawn; ``funnel``: what is left."""
+class Tally:
+    """What a part of a pool offers to a selection.
 
-    chosen: pl.DataFrame
-    funnel: pl.DataFrame
+    ``candidates``: one response of each problem that is left: the columns of the graded rows,
+    correctness_ratio and ``order``, the place in the draw; sorted by it, at most budget.sequences.
+    ``counts``: the Funnel columns, of all problems seen.
+    """
+
+    candidates: pl.DataFrame
+    counts: pl.DataFrame
 
 
-def select(
-    graded: pl.DataFrame, length: str, tau: str, filters: Filters, budget: Budget
-) -> Selection:
-    """Choose the calibration responses of a pool.
+def tally(
+    graded: pl.DataFrame,
+    length: str,
+    tau: str,
+    filters: Filters,
+    budget: Budget,
+    n: int | None = None,
+) -> Tally:
+    """Apply the steps of a selection to a part of a pool.
 
     Args:
-        graded: the Grades columns and ``prompt_tokens`` (l_q), one row a response.
+        graded: Grades columns, one row a response: of each problem all that were drawn, or a
+            prefix that settles it (see `ssgr.settling`).
         length: name of a length rule.
         tau: ``0.75``, or a band ``0.50..0.99`` of the correctness ratio, ends included.
         filters: quality thresholds.
         budget: sequences wanted, tokens l of each, and the seed of the draw.
-
-    Raises:
-        SelectionError: fewer candidates than the budget asks for; shows the funnel.
+        n: responses that a full pool has of each problem; a problem with fewer has no
+            correctness_ratio, only a certain decision.
     """
-    ratio = (pl.col("verdict") == "correct").mean().over("problem_id")
-    low, high = _band(tau)
-    pool = graded.with_columns(correctness_ratio=ratio)
+    low, high = band(tau)
+    pool = graded.with_columns(
+        correctness_ratio=(pl.col("verdict") == "correct").mean().over("problem_id"),
+        drawn=pl.len().over("problem_id"),
+    )
     hard = pool.filter(pl.col("correctness_ratio").is_between(low - 1e-9, high + 1e-9))
     judged = hard.filter(pl.col("verdict") == AMONG[length])
     fit = judged.filter(quality(filters))
     candidates = _apply(LENGTH_RULES[length], fit, budget)
-    chosen = draw(candidates, budget)
     steps = {
         "pool": pool,
         f"c within {tau}" if ".." in tau else f"c <= {tau}": hard,
         AMONG[length]: judged,
         "good quality": fit,
         f"length rule: {length}": candidates,
-        "drawn": chosen,
     }
     counts = funnel({name: (table["problem_id"].n_unique(), len(table)) for name, table in
                      steps.items()})  # fmt: skip
-    require(
-        chosen, budget, counts, "Sample more problems (pool.problems), relax tau or the filters"
+    if n is not None:
+        known = pl.when(pl.col("drawn") >= n).then("correctness_ratio")
+        candidates = candidates.with_columns(known.alias("correctness_ratio"))
+    return Tally(draw(candidates.drop("drawn"), budget), counts)
+
+
+def merge(first: Tally, second: Tally, budget: Budget) -> Tally:
+    """Join the tallies of two parts of a pool, which share no problem.
+
+    The draw takes the lowest hashes, so what it takes of a union is among what it takes of the
+    parts: memory does not grow with the pool.
+    """
+    columns = first.candidates.columns
+    both = pl.concat([first.candidates, second.candidates.select(columns)]).drop("order")
+    counts = pl.concat([first.counts, second.counts]).group_by("step", maintain_order=True)
+    return Tally(
+        draw(both, budget).select(columns), counts.agg(pl.col("problems", "responses").sum())
     )
-    return Selection(chosen.select("problem_id", "sample", "correctness_ratio"), counts)
+
+
+def choose(found: Tally, budget: Budget) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the candidates drawn and the whole funnel of a tally.
+
+    Raises:
+        SelectionError: fewer candidates than the budget asks for; shows the funnel.
+    """
+    drawn = len(found.candidates)
+    counts = pl.concat([found.counts, funnel({"drawn": (drawn, drawn)})])
+    require(
+        found.candidates,
+        budget,
+        counts,
+        "Sample more problems (raise pool.problems, or add problems to the source), relax tau or "
+        "the filters",
+    )
+    return found.candidates, counts
+
+
+def band(tau: str) -> tuple[float, float]:
+    """Return the lowest and highest correctness ratio that ``tau`` keeps."""
+    low, _, high = tau.rpartition("..")
+    return float(low or 0), float(high)
 
 
 def quality(filters: Filters) -> pl.Expr:
@@ -167,11 +222,12 @@ def draw(candidates: pl.DataFrame, budget: Budget) -> pl.DataFrame:
     """Draw ``budget.sequences`` rows at random: those whose id hashes lowest with the seed.
 
     A larger budget holds a smaller one, and a grown pool changes the draw as little as it can.
+    Adds the column ``order``.
     """
     column = candidates.columns[0]
     order = [_hash(budget.seed, key) for key in candidates[column]]
     ranked = candidates.with_columns(pl.Series("order", order, dtype=pl.UInt64))
-    return ranked.sort("order", column).drop("order").head(budget.sequences)
+    return ranked.sort("order", column).head(budget.sequences)
 
 
 def funnel(steps: dict[str, tuple[int, int]]) -> pl.DataFrame:
@@ -193,11 +249,6 @@ def require(chosen: pl.DataFrame, budget: Budget, counts: pl.DataFrame, remedy: 
         f"{budget.sequences} calibration sequences are wanted, {len(chosen)} are left:\n{shown}\n"
         f"{remedy}, ask for a smaller budget.sequences, or set budget.allow_fewer: true."
     )
-
-
-def _band(tau: str) -> tuple[float, float]:
-    low, _, high = tau.rpartition("..")
-    return float(low or 0), float(high)
 
 
 def _hash(seed: int, key: str) -> int:

@@ -5,6 +5,9 @@ spec that made it in its file metadata.
 """
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import dataframely as dy
@@ -52,6 +55,7 @@ class Grades(dy.Schema):
 
     problem_id = dy.String(primary_key=True)
     sample_ = dy.Int32(alias="sample", primary_key=True, min=0)
+    prompt_tokens = dy.Int32(min=0)
     tokens = dy.Int32(min=0)
     extracted = dy.String(nullable=True)
     verdict = dy.Enum(VERDICTS)
@@ -64,6 +68,20 @@ class Grades(dy.Schema):
     thinking_tokens = dy.Int32(min=0)
     rep_20 = dy.Float64(min=0, max=1)
     loop_share = dy.Float64(min=0, max=1)
+
+
+class Candidates(dy.Schema):
+    """The responses that a selection has found so far, as drawn: the lowest ``order`` first.
+
+    ``part`` is the pool's file with the response, relative to the pool, ``sha256`` its checksum.
+    """
+
+    problem_id = dy.String(primary_key=True)
+    sample_ = dy.Int32(alias="sample", min=0)
+    correctness_ratio = dy.Float64(nullable=True, min=0, max=1)
+    order = dy.UInt64()
+    part = dy.String()
+    sha256 = dy.String()
 
 
 class Calibration(dy.Schema):
@@ -122,11 +140,20 @@ class Scores(dy.Schema):
     timed_out = dy.Int64(min=0)
 
 
-def write(table: pl.DataFrame, schema: type[dy.Schema], path: Path, spec: str = "") -> None:
+def write(
+    table: pl.DataFrame,
+    schema: type[dy.Schema],
+    path: Path,
+    spec: str = "",
+    before_it_appears: Callable[[Path], None] | None = None,
+) -> None:
     """Validate ``table`` and write it whole (aside, then rename); ``spec`` goes into its metadata.
 
+    ``before_it_appears`` is called with the finished file, before it gets its name.
+
     Raises:
-        TableError: the table breaks the schema; names the file and the broken rule.
+        TableError: the table breaks the schema, or the file cannot be written (read-only, disk
+            full); names the file and what is wrong.
     """
     try:
         valid = schema.validate(table.select(schema.column_names()), cast=True)
@@ -134,13 +161,34 @@ def write(table: pl.DataFrame, schema: type[dy.Schema], path: Path, spec: str = 
         raise TableError(
             f"{path} was not written: not a {schema.__name__} table.\n{_reason(error)}"
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         valid.write_parquet(aside, metadata={SPEC_KEY: spec})
+        if before_it_appears:
+            before_it_appears(aside)
         os.replace(aside, path)
+    except (OSError, pl.exceptions.PolarsError) as error:  # polars has its own for a full disk
+        reason = getattr(error, "strerror", None) or _reason(error)
+        raise TableError(
+            f"{path} cannot be written: {reason}. Make room, or give the folder write permission, "
+            "and run again."
+        ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def count_rows(path: Path) -> int:
+    """Return how many rows a table has, from its footer.
+
+    Raises:
+        TableError: the file is truncated or not Parquet.
+    """
+    try:
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _not_whole(path, error) from error
 
 
 REMEDY = "If this pipeline made it, delete it and rerun, and it is made again."
@@ -152,11 +200,21 @@ def read(path: Path, schema: type[dy.Schema], *, cast: bool = False) -> pl.DataF
     Raises:
         TableError: the file is missing, truncated, not Parquet, or of another schema.
     """
+    try:
+        return parse(path.read_bytes(), schema, path, cast=cast)
+    except FileNotFoundError as error:
+        raise TableError(
+            f"{path} does not exist; a {schema.__name__} table belongs there."
+        ) from error
+    except OSError as error:
+        raise _not_whole(path, error) from error
+
+
+def parse(data: bytes, schema: type[dy.Schema], path: Path, *, cast: bool = False) -> pl.DataFrame:
+    """Validate a table that has been read from ``path``; raises what :func:`read` raises."""
     kind = schema.__name__
     try:
-        table = pl.read_parquet(path)
-    except FileNotFoundError as error:
-        raise TableError(f"{path} does not exist; a {kind} table belongs there.") from error
+        table = pl.read_parquet(BytesIO(data))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _not_whole(path, error) from error
     missing = [name for name in schema.column_names() if name not in table.columns]
