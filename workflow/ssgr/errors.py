@@ -23,3 +23,11 @@ class SelectionError(SsgrError):
 
 class PruningError(SsgrError):
     """A matrix cannot be pruned: its statistics hold NaN or Inf, or it is not understood."""
+
+
+class PoolError(SsgrError):
+    """The shared pool holds something else than what is wanted, is damaged or cannot be written."""
+
+
+class ReportError(SsgrError):
+    """The report cannot be built: a table that the configuration asks for is missing."""

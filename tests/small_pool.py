@@ -1,0 +1,131 @@
+"""Small real pools, made as the pipeline makes them but for the model: rows as the test says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ssgr.config import Filters, Model, Sampling
+from ssgr.pool import store
+from ssgr.settling import Needs
+from ssgr.tables import Grades, Responses
+
+SAMPLING = Sampling(n=4, max_tokens=100)
+HUB_MODEL = Model(path="org/small", gpu=0)
+JUDGE = "a judge"
+EVERY = Needs(demands=None, filters=Filters())
+
+
+@dataclass(frozen=True)
+class SmallPool:
+    """One (model, source, sampling) of a pool, to which parts are added."""
+
+    pool: Path
+    model: str = "small"
+    source: str = "stories"
+    sampling: Sampling = SAMPLING
+    entry: Model = HUB_MODEL
+
+    @property
+    def key(self) -> str:
+        return f"model={self.model}/source={self.source}/sampling={self.sampling.key}"
+
+    @property
+    def folder(self) -> Path:
+        return self.pool / "responses" / self.key
+
+    def grader(self, name: str = "0a1b2c3d") -> Path:
+        return self.pool / "grades" / self.key / f"grader={name}"
+
+    def draw(
+        self,
+        shard: str,
+        rows: Sequence[tuple[str, int, int]],
+        *,
+        number: int = 0,
+        seconds: float = 36.0,
+        resumed: int = 0,
+        gpus: int = 0,
+        needs: Needs = EVERY,
+        judge: str = JUDGE,
+    ) -> Path:
+        """Publish a part with rows of (problem_id, sample, tokens)."""
+        digest = store.claim(self.folder, store.manifest(self.entry, self.sampling))
+        table = responses(rows)
+        part = store.numbered(self.folder / f"{shard}.parquet", number)
+        store.publish(
+            table,
+            Responses,
+            part,
+            "{}",
+            store.ResponsesReceipt,
+            problems=table["problem_id"].n_unique(),
+            tokens=table["tokens"].sum(),
+            manifest=digest,
+            questions="questions of " + shard,
+            complete_for=needs,
+            judge=judge,
+            seconds=seconds,
+            resumed=resumed,
+            gpus=gpus,
+            versions={"ssgr": "0"},
+        )
+        return part
+
+    def grade(
+        self,
+        part: Path,
+        correct: Sequence[bool] | None = None,
+        grader: str = "0a1b2c3d",
+        of: str | None = None,
+    ) -> Path:
+        """Publish the grades of a part; ``correct`` says of each row, in order, whether it is."""
+        rows = pl.read_parquet(part)
+        of = of or store.read_receipt(part, store.ResponsesReceipt).sha256
+        path = self.grader(grader) / part.name
+        store.publish(grades(rows, correct), Grades, path, "{}", store.GradesReceipt, of=of)
+        return path
+
+
+def rows(problems: range, samples: int = 4, tokens: int = 10) -> list[tuple[str, int, int]]:
+    """``samples`` responses of equal length to each of the problems."""
+    return [(f"p{p:04d}", sample, tokens) for p in problems for sample in range(samples)]
+
+
+def responses(rows: Sequence[tuple[str, int, int]]) -> pl.DataFrame:
+    """A table of the Responses schema, of rows (problem_id, sample, tokens)."""
+    return pl.DataFrame(
+        {
+            "problem_id": [row[0] for row in rows],
+            "sample": [row[1] for row in rows],
+            "prompt_token_ids": [[1, 2]] * len(rows),
+            "token_ids": [[3] * row[2] for row in rows],
+            "text": ["."] * len(rows),
+            "finish_reason": ["stop"] * len(rows),
+            "tokens": [row[2] for row in rows],
+            "mean_logprob": [-1.0] * len(rows),
+        }
+    )
+
+
+def grades(rows: pl.DataFrame, correct: Sequence[bool] | None = None) -> pl.DataFrame:
+    """A table of the Grades schema for responses; all of good quality."""
+    right = pl.Series([True] * len(rows) if correct is None else correct)
+    return rows.select(
+        "problem_id",
+        "sample",
+        "tokens",
+        prompt_tokens=pl.col("prompt_token_ids").list.len(),
+        extracted=pl.lit("1"),
+        verdict=pl.Series(["correct" if one else "wrong" for one in right]),
+        correct=right,
+        method=pl.lit("exact"),
+        milliseconds=pl.lit(0.0),
+        finished=pl.lit(True),
+        has_thinking=pl.lit(True),
+        has_answer=pl.lit(True),
+        thinking_tokens=pl.lit(1),
+        rep_20=pl.lit(0.0),
+        loop_share=pl.lit(0.0),
+    )

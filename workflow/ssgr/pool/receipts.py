@@ -1,0 +1,97 @@
+"""An experiment's own receipts: which parts of the pool it uses, and their checksums.
+
+Snakemake deletes a job's outputs before it starts, and a pool must never be deleted. So what a rule
+makes is a small local receipt that names parts of the pool; whoever reads a part by it compares the
+checksum first.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import dataframely as dy
+import polars as pl
+from pydantic import ValidationError
+
+from ssgr import tables
+from ssgr.config import Strict
+from ssgr.errors import PoolError
+from ssgr.pool.store import Receipt, write_text
+
+
+class Reference(Strict):
+    """A part of the pool: its path in it, its checksum and its rows."""
+
+    path: str
+    sha256: str
+    rows: int
+
+
+class SampledShard(Strict):
+    """The parts of a shard that hold its responses, in order."""
+
+    parts: tuple[Reference, ...]
+
+
+class GradedPart(Strict):
+    """A part of a shard and its grades."""
+
+    responses: Reference
+    grades: Reference
+
+
+class GradedShard(Strict):
+    """The graded parts of a shard, in order."""
+
+    parts: tuple[GradedPart, ...]
+
+
+S = TypeVar("S", SampledShard, GradedShard)
+
+
+def refer(pool: Path, part: Path, receipt: Receipt) -> Reference:
+    """Return the reference to a part of the pool."""
+    path = part.relative_to(pool).as_posix()
+    return Reference(path=path, sha256=receipt.sha256, rows=receipt.rows)
+
+
+def write(shard: SampledShard | GradedShard, path: Path) -> None:
+    """Write a local receipt."""
+    write_text(path, shard.model_dump_json(indent=1) + "\n")
+
+
+def read(path: Path, kind: type[S]) -> S:
+    """Read a local receipt.
+
+    Raises:
+        PoolError: it is missing or not a receipt.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise PoolError(f"{path} is no receipt: delete it and run again. {error}") from error
+
+
+def open_part(pool: Path, part: Reference, schema: type[dy.Schema]) -> pl.DataFrame:
+    """Read a part of the pool, after comparing its checksum with the reference.
+
+    Raises:
+        PoolError: the part is gone or has changed.
+        TableError: the part is not a table of ``schema``.
+    """
+    path = pool / part.path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PoolError(
+            f"the pool's {path} cannot be read ({error.strerror}). If it was purged, delete this "
+            "experiment's results/receipts and run again: it is made anew."
+        ) from error
+    if sha256(data).hexdigest() != part.sha256:
+        raise PoolError(
+            f"the pool's {path} is not what its receipt says: the checksum differs. It was edited "
+            "or damaged. Restore it from a copy; or delete it and its receipt, and this "
+            "experiment's results/receipts, and run again: what it held is drawn anew. `ssgr pool "
+            "verify` shows what else is wrong."
+        )
+    return tables.parse(data, schema, path)

@@ -1,0 +1,241 @@
+"""Parts of a shard, their receipts, and the manifest that all parts of a folder share."""
+
+import getpass
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import TypeVar
+
+import dataframely as dy
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ssgr import tables
+from ssgr.config import Model, Sampling
+from ssgr.errors import PoolError
+from ssgr.provenance import SAMPLING_VERSION, fingerprint
+from ssgr.settling import Needs
+
+MANIFEST = "manifest.json"
+SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
+READ_ONLY = 0o444
+
+
+class Receipt(BaseModel):
+    """What a part holds and who made it. ``sha256`` and ``bytes`` are of its Parquet file."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    sha256: str
+    bytes: int
+    rows: int
+    made: str
+    host: str
+    user: str
+
+
+class ResponsesReceipt(Receipt):
+    """Of a part with responses.
+
+    ``problems`` counts the distinct ones in it, ``tokens`` sums over responses, ``manifest`` is the
+    manifest's digest, ``questions`` the shard's; ``complete_for`` says what the shard settles as
+    judged by ``judge``; ``seconds`` is from the loaded engine to the last response, without what it
+    took to draw the ``resumed`` responses that a run left which was cut off.
+    """
+
+    problems: int
+    tokens: int
+    manifest: str
+    questions: str
+    complete_for: Needs
+    judge: str
+    seconds: float
+    resumed: int
+    gpus: int
+    versions: dict[str, str]
+
+
+class GradesReceipt(Receipt):
+    """Of a part with grades; ``of`` is the sha256 of the responses that were graded."""
+
+    of: str
+
+
+R = TypeVar("R", bound=Receipt)
+
+
+def manifest(model: Model, sampling: Sampling) -> dict[str, object]:
+    """Return what every part drawn from ``model`` by ``sampling`` has in common."""
+    source = model.model_dump(include=SOURCE_OF_MODEL)
+    found = fingerprint(model.location)
+    return {
+        "model": {**source, "path": None if found else model.path, "fingerprint": found},
+        "engine": model.engine,
+        "prompt": model.prompt,
+        "sampling": sampling.model_dump(),
+        "version": SAMPLING_VERSION,
+    }
+
+
+def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:
+    """Compare a folder's manifest with what is wanted; return its digest, None if there is none.
+
+    Raises:
+        PoolError: names the manifest, the part that differs, and the ways out.
+    """
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+        stored = json.loads(data)
+    except FileNotFoundError:
+        if any(folder.glob("*.parquet")):
+            raise PoolError(
+                f"{folder} holds Parquet files but no {MANIFEST}: they were not made by this "
+                "pipeline (or by an early version of it). Move them away."
+            ) from None
+        return None
+    except (OSError, ValueError) as error:
+        raise PoolError(f"{path} is not readable JSON ({error}): restore it, or purge") from error
+    for part, value in wanted.items():
+        if stored.get(part) != value:
+            raise PoolError(
+                f"{path} says {part} = {json.dumps(stored.get(part))}, the configuration says "
+                f"{json.dumps(value)}. A pool never mixes two: give this one another name "
+                "(models, sources) or another pool.path, or purge what the pool holds of it "
+                "(ssgr pool purge)."
+            )
+    return sha256(data).hexdigest()[:16]
+
+
+def claim(folder: Path, wanted: Mapping[str, object]) -> str:
+    """Return the digest of the folder's manifest; the first to come writes it.
+
+    Raises:
+        PoolError: the folder belongs to something else, or cannot be written.
+    """
+    aside = folder / f".{MANIFEST}.{os.getpid()}.partial"
+    try:
+        found = check_manifest(folder, wanted)
+        if found is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            aside.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+            with suppress(FileExistsError):  # another was first: compare with what it wrote
+                os.link(aside, folder / MANIFEST)
+            found = check_manifest(folder, wanted)
+    except OSError as error:
+        raise PoolError(
+            f"the pool's {folder} cannot be written ({error.strerror or error}): make room, give "
+            "it write permission, or choose another pool.path"
+        ) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+    if found is None:
+        raise PoolError(f"{folder / MANIFEST} vanished while it was written: run again")
+    return found
+
+
+def parts(shard: Path) -> list[Path]:
+    """Return the parts of a shard in order: ``shard`` itself, then ``….1.parquet`` …
+
+    Args:
+        shard: path of the first part, whether it exists or not.
+    """
+    found: list[Path] = []
+    while (part := numbered(shard, len(found))).is_file():
+        found.append(part)
+    return found
+
+
+def numbered(shard: Path, number: int) -> Path:
+    """Return the path of a shard's part; the first, number 0, is the shard's own."""
+    return shard.with_name(f"{shard.stem}.{number}.parquet") if number else shard
+
+
+def shard_of(part: Path) -> Path:
+    """Return the path of the shard's first part, of any part."""
+    return part.with_name(re.sub(r"\.\d+$", "", part.stem) + ".parquet")
+
+
+def receipt_path(part: Path) -> Path:
+    """Return where the receipt of a part lies."""
+    return part.with_suffix(".json")
+
+
+def read_receipt(part: Path, kind: type[R]) -> R:
+    """Read the receipt of a part.
+
+    Raises:
+        PoolError: it is missing, or not a receipt.
+    """
+    path = receipt_path(part)
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise PoolError(
+            f"{part} has no receipt {path.name} beside it: it was put there by hand, or the "
+            "receipt was deleted. Restore the receipt, or delete the file: it is made again."
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise PoolError(f"{path} is not a readable receipt: {error}") from error
+
+
+def publish(
+    table: pl.DataFrame,
+    schema: type[dy.Schema],
+    part: Path,
+    spec: str,
+    kind: type[Receipt],
+    **facts: object,
+) -> None:
+    """Write a part and its receipt; the part gets its name last, read-only, and never changes.
+
+    The caller holds the lock under which the part is made: what a killed run left of it is removed.
+
+    Raises:
+        TableError: the table breaks its schema, or cannot be written.
+    """
+
+    def seal(aside: Path) -> None:
+        receipt = kind.model_validate(
+            {
+                "sha256": checksum(aside),
+                "bytes": aside.stat().st_size,
+                "rows": len(table),
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                "host": socket.gethostname(),
+                "user": getpass.getuser(),
+                **facts,
+            }
+        )
+        write_text(receipt_path(part), receipt.model_dump_json(indent=1) + "\n")
+        aside.chmod(READ_ONLY)
+
+    for name in (part.name, receipt_path(part).name):
+        for left in part.parent.glob(f".{name}.*.partial"):
+            left.unlink(missing_ok=True)
+    tables.write(table, schema, part, spec, seal)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        aside.write_text(text)
+        os.replace(aside, path)
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
