@@ -1,0 +1,204 @@
+"""A run: how responses are drawn and selected, what is pruned, and all of it together."""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ssgr.config.base import Folder, Name, Strict
+from ssgr.config.registry import Benchmark, Model, Source
+from ssgr.errors import ConfigError
+from ssgr.sparsity import Sparsity
+
+REFERENCE_LENGTHS = ("solution", "text")
+
+
+class Sampling(Strict):
+    """How responses are drawn; spelled out in the path, so that a pool never mixes two."""
+
+    n: int = Field(16, ge=1, description="responses per problem")
+    temperature: float = Field(0.6, ge=0, description="softmax temperature; 0 is greedy")
+    top_p: float = Field(0.95, gt=0, le=1, description="nucleus probability mass")
+    max_tokens: int = Field(32768, ge=1, description="longest response, in tokens")
+    seed: int = Field(0, ge=0, description="seed of all draws")
+
+    @property
+    def key(self) -> str:
+        """The sampling as a path component, e.g. ``n16-t0.60-p0.95-l32768-s0``."""
+        return (
+            f"n{self.n}-t{self.temperature:.2f}-p{self.top_p:.2f}-l{self.max_tokens}-s{self.seed}"
+        )
+
+    @model_validator(mode="after")
+    def _two_decimals(self) -> "Sampling":
+        """The path spells two decimals: a third would let two samplings share a folder."""
+        for name in ("temperature", "top_p"):
+            value = getattr(self, name)
+            if round(value, 2) != value:
+                raise ValueError(f"{name} {value} has more than two decimals")
+        return self
+
+
+def _tau_key(value: object) -> object:
+    """Spell a threshold with two decimals: 0.75 -> "0.75", "0.5..0.99" -> "0.50..0.99"."""
+    if value is None or isinstance(value, bool):
+        return value
+    bounds = str(value).split("..")
+    if len(bounds) > 2 or not all(re.fullmatch(r"\d+(\.\d{1,2})?", bound) for bound in bounds):
+        raise ValueError(
+            f"tau {value!r}: expected a number in 0..1 of at most two decimals, or a band such as "
+            "0.50..0.99"
+        )
+    numbers = [float(bound) for bound in bounds]
+    if numbers != sorted(numbers) or not 0 <= numbers[0] <= numbers[-1] <= 1:
+        raise ValueError(f"tau {value!r}: expected 0..1 (a band runs from low to high)")
+    return "..".join(f"{number:.2f}" for number in numbers)
+
+
+Tau = Annotated[str | None, BeforeValidator(_tau_key)]
+
+
+class Calibration(Strict):
+    """A kind of calibration data: one point (source, tau, length rule) of the key space."""
+
+    source: Name = Field(description="a name of `sources`")
+    tau: Tau = Field(None, description="keep problems with correctness ratio c <= tau, or a band")
+    length: str = Field(
+        description="which response of a problem is taken: a length rule, solution or text"
+    )
+
+    @model_validator(mode="after")
+    def _tau_where_it_means_something(self) -> "Calibration":
+        if self.length in REFERENCE_LENGTHS and self.tau is not None:
+            raise ValueError(f"tau has no meaning for length {self.length!r}: leave it out")
+        if self.length not in REFERENCE_LENGTHS and self.tau is None:
+            raise ValueError(f"length {self.length!r} needs a tau (1.00 keeps every problem)")
+        return self
+
+
+class PoolSampling(Sampling):
+    """How the pool is drawn: a sampling, and whether it may stop early."""
+
+    early_stop: bool = Field(
+        True,
+        description="draw no response that cannot change a selection (section 4: c > tau is "
+        "certain); the selected sets are the same. false draws all n, for statistics of c",
+    )
+
+    @property
+    def drawn(self) -> Sampling:
+        """The sampling without what only changes how much of it is drawn."""
+        return Sampling(**self.model_dump(exclude={"early_stop"}))
+
+
+class Filters(Strict):
+    """Thresholds of the quality filter (section 4: repetitive, no reasoning, wrong format)."""
+
+    max_rep_20: float = Field(0.2, ge=0, le=1, description="highest share of repeated 20-grams")
+    max_loop_share: float = Field(0.2, ge=0, le=1, description="highest share of a looping suffix")
+    require_finished: bool = Field(True, description="drop truncated responses")
+    require_thinking: bool = Field(True, description="drop responses without thinking")
+    require_answer: bool = Field(True, description="drop responses without a well-formed answer")
+
+
+class Budget(Strict):
+    """How much calibration data a pruner sees."""
+
+    sequences: int = Field(128, ge=1, description="calibration sequences")
+    tokens: int = Field(16384, ge=2, description="l of Equation 1: longest sequence, in tokens")
+    seed: int = Field(0, ge=0, description="seed of the draw among the candidates")
+    allow_fewer: bool = Field(False, description="go on when fewer candidates are left")
+
+    @property
+    def key(self) -> str:
+        """The budget as a path component, e.g. ``128x16384-s0``."""
+        return f"{self.sequences}x{self.tokens}-s{self.seed}"
+
+
+class Pool(Strict):
+    """How far a source is sampled, and in what shards.
+
+    Problems are visited in their seeded order, a wave of shards at a time, until every
+    calibration has its budget, and no further.
+    """
+
+    path: Folder = Field("pool", description="folder shared between experiments")
+    problems: int | None = Field(
+        None, ge=1, description="visit at most so many problems of a source; default: all of them"
+    )
+    shard_size: int = Field(
+        64, ge=1, description="problems in one shard (one job); names the shards, so keep it"
+    )
+    wave: int = Field(4, ge=1, description="shards sampled before looking whether more are needed")
+
+
+class Grading(Strict):
+    """How answers are judged."""
+
+    time_limit: float = Field(
+        5.0,
+        gt=0,
+        description="seconds of processor time for one verdict; then it counts as timed out",
+    )
+
+
+class Pruning(Strict):
+    """Constants of the pruners."""
+
+    block_size: int = Field(128, ge=1, description="SparseGPT: columns updated together")
+    damping: float = Field(0.01, gt=0, description="SparseGPT: share of the mean diagonal added")
+
+
+def _sparsity_key(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"sparsity {value!r}: expected a percentage, or N:M as in '2:4'")
+    try:
+        return Sparsity.parse(value).key
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+SparsityKey = Annotated[str, BeforeValidator(_sparsity_key)]
+
+
+class Run(Strict):
+    """What is run: every combination of these, beside the dense models."""
+
+    models: list[Name] = Field(min_length=1, description="models to prune")
+    calibrations: list[Name] | None = Field(None, min_length=1, description="default: every entry")
+    benchmarks: list[Name] | None = Field(None, min_length=1, description="default: every entry")
+    pruners: list[str] = Field(min_length=1, description="sparsegpt, wanda, magnitude")
+    sparsities: list[SparsityKey] = Field(
+        min_length=1, description="percent, or N:M as '2:4' (N zeros in every M)"
+    )
+
+
+class Config(Strict):
+    """A whole run."""
+
+    title: str = Field("ssgr", description="headline of the report")
+    results: Folder = Field("results", description="folder of this experiment's files")
+    pool: Pool = Field(description="what is sampled of each source, and where it is kept")
+    run: Run = Field(description="what is run")
+    models: dict[Name, Model] = Field(description="registry of models, by name")
+    sources: dict[Name, Source] = Field(description="registry of sources, by name")
+    benchmarks: dict[Name, Benchmark] = Field(description="registry of benchmarks, by name")
+    calibrations: dict[Name, Calibration] = Field(description="kinds of calibration, by label")
+    sampling: PoolSampling = Field(description="how the pool is drawn")
+    evaluation: Sampling = Field(description="how checkpoints answer the benchmarks")
+    filters: Filters = Field(Filters(), description="which responses are fit to calibrate on")
+    budget: Budget = Field(description="how much calibration data a pruner sees")
+    grading: Grading = Field(Grading(), description="how answers are judged")
+    pruning: Pruning = Field(Pruning(), description="constants of the pruners")
+
+    @property
+    def run_calibrations(self) -> dict[str, Calibration]:
+        """The calibrations of this run, by label, in order."""
+        names = self.run.calibrations or list(self.calibrations)
+        return {name: self.calibrations[name] for name in names}
+
+    @property
+    def run_benchmarks(self) -> dict[str, Benchmark]:
+        """The benchmarks of this run, by name, in order."""
+        names = self.run.benchmarks or list(self.benchmarks)
+        return {name: self.benchmarks[name] for name in names}
