@@ -5,7 +5,8 @@
 #
 # Run:   snakemake --cores all                        the embedded model, in minutes
 #        snakemake --cores all --resources gpu=8 --configfile mine.yaml
-# Plan:  snakemake -n
+# Plan:  snakemake -n                                 the jobs, in words
+#        snakemake plan --cores 1                     what they will take
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -22,7 +23,12 @@ include: "workflow/rules/calibration.smk"
 include: "workflow/rules/pruning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/plan.smk"
 include: "workflow/rules/abacus.smk"
+
+
+onstart:
+    say_who_is_at_work()
 
 
 rule all:

@@ -1,5 +1,6 @@
 """The stage commands by themselves: one-line pruning, and clear errors for what users get wrong."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -7,6 +8,8 @@ import pytest
 
 from ssgr import tables
 from ssgr.__main__ import main
+from ssgr.config import Filters
+from ssgr.pool import receipts
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +36,42 @@ def grade(responses: Path, problems: Path, out: Path) -> int:
                  "--out", str(out)])  # fmt: skip
 
 
-def test_from_problems_to_a_pruned_folder(
-    problems: Path, responses: Path, abacus: Path, tmp_path: Path
-) -> None:
-    grades = tmp_path / "grades.parquet"
-    assert grade(responses, problems, grades) == 0
+def test_from_problems_to_a_pruned_folder(problems: Path, abacus: Path, tmp_path: Path) -> None:
+    """The pool by hand, each stage its own command."""
+    pool = tmp_path / "pool"
+    key = "model=m/source=s/sampling=k"
+    judging, filters = '{"method": "math"}', Filters().model_dump()
+    needs = json.dumps({"demands": [{"tau": "1.00", "length": "first"}], "filters": filters})
+    assert main(["sample-shard", "--problems", str(problems), "--model.path", str(abacus),
+                 "--model.prompt", "{question}", "--sampling.n", "4", "--sampling.max-tokens",
+                 "200", "--first", "0", "--last", "9", "--pool", str(pool), "--shard",
+                 str(pool / "responses" / key / "000000-000009.parquet"), "--needs", needs,
+                 "--judging", judging, "--out", str(tmp_path / "sampled.json")]) == 0  # fmt: skip
+    assert main(["grade-shard", "--pool", str(pool), "--responses", str(tmp_path / "sampled.json"),
+                 "--problems", str(problems), "--judging", judging, "--grades",
+                 str(pool / "grades" / key / "grader=g"),
+                 "--out", str(tmp_path / "graded.json")]) == 0  # fmt: skip
+    point = ["--length", "first", "--tau", "1.00", "--budget.sequences", "3",
+             "--budget.tokens", "400", "--budget.allow-fewer"]  # fmt: skip
+    candidates = tmp_path / "candidates.parquet"
+    assert main(["tally", *point, "--samples", "4", "--pool", str(pool), "--graded",
+                 str(tmp_path / "graded.json"), "--out", str(candidates)]) == 0  # fmt: skip
     calibration = tmp_path / "calibration.parquet"
-    assert main(["select", "--length", "first", "--tau", "1.00", "--budget.sequences", "3",
-                 "--budget.tokens", "400", "--budget.allow-fewer", "--model.path", str(abacus),
-                 "--problems", str(problems), "--responses", str(responses),
-                 "--grades", str(grades), "--out", str(calibration),
+    assert main(["select", *point, "--model.path", str(abacus), "--problems", str(problems),
+                 "--pool", str(pool), "--candidates", str(candidates), "--out", str(calibration),
                  "--funnel", str(tmp_path / "funnel.parquet")]) == 0  # fmt: skip
+    drawn = tables.read(pool / "responses" / key / "000000-000009.parquet", tables.Responses)
+    assert len(drawn) < 12  # a first correct response is enough
     folder = tmp_path / "pruned"
     assert main(["prune", "--model", str(abacus), "--calibration", str(calibration), "--pruner",
                  "sparsegpt", "--sparsity", "50", "--out", str(folder)]) == 0  # fmt: skip
     report = tables.read(folder / "pruning.parquet", tables.PruningReport)
     assert report["sparsity"].to_list() == pytest.approx([0.5] * len(report), abs=1e-3)
+
+
+def test_from_responses_to_a_score(problems: Path, responses: Path, tmp_path: Path) -> None:
+    grades = tmp_path / "grades.parquet"
+    assert grade(responses, problems, grades) == 0
     assert main(["score", "--grades", str(grades), "--out", str(tmp_path / "s.parquet")]) == 0
 
 
@@ -86,19 +109,18 @@ def test_a_problem_without_an_answer(
     assert "answer" in error
 
 
-def test_an_empty_pool(
-    problems: Path, responses: Path, abacus: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    empty = tmp_path / "empty.parquet"
-    tables.write(tables.read(responses, tables.Responses).clear(), tables.Responses, empty)
-    grades = tmp_path / "grades.parquet"
-    assert grade(empty, problems, grades) == 0
-    flags = ["--length", "median", "--tau", "0.75", "--budget.sequences", "3",
-             "--model.path", str(abacus), "--problems", str(problems), "--out",
+def test_a_pool_that_offers_nothing(
+    problems: Path, abacus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipts.write(receipts.GradedShard(parts=()), tmp_path / "graded.json")
+    point = ["--length", "median", "--tau", "0.75", "--budget.sequences", "3"]
+    candidates = tmp_path / "candidates.parquet"
+    assert main(["tally", *point, "--samples", "4", "--pool", str(tmp_path), "--graded",
+                 str(tmp_path / "graded.json"), "--out", str(candidates)]) == 0  # fmt: skip
+    flags = [*point, "--model.path", str(abacus), "--problems", str(problems), "--out",
              str(tmp_path / "c.parquet"), "--funnel", str(tmp_path / "f.parquet")]  # fmt: skip
-    shards = ["--responses", str(empty), "--grades", str(grades)]
-    assert main(["select", *flags, *shards]) == 1
+    pool = ["--pool", str(tmp_path), "--candidates", str(candidates)]
+    assert main(["select", *flags, *pool]) == 1
     assert "3 calibration sequences are wanted, 0 are left" in said(capsys)
     assert main(["select", *flags]) == 1
     assert "selects from a pool" in said(capsys)
@@ -117,15 +139,6 @@ def test_a_model_folder_without_tokenizer(
                  "--out", str(tmp_path / "pruned")]) == 1  # fmt: skip
     assert "tokenizer" in said(capsys)
     assert not (tmp_path / "pruned").exists()
-
-
-def test_a_shard_beyond_the_source(
-    problems: Path, abacus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["sample", "--problems", str(problems), "--model.path", str(abacus),
-                 "--sampling.n", "1", "--first", "5", "--last", "9",
-                 "--out", str(tmp_path / "r.parquet")]) == 1  # fmt: skip
-    assert "lower pool.problems to 3 or less" in said(capsys)
 
 
 def test_grading_responses_to_other_questions_is_refused(
@@ -151,7 +164,7 @@ def test_pruning_takes_anyones_token_ids(abacus: Path, tmp_path: Path) -> None:
     [
         (["--length", "mediun"], "--length: unknown length rule 'mediun'"),
         (["--length", "median", "--tau", "1.5"], "--tau: tau '1.5': expected 0..1"),
-        (["--length", "median"], "needs --tau"),
+        (["--length", "median", "--tau", "0.75"], "selects from a pool: give --pool"),
     ],
 )
 def test_selecting_with_flags_that_make_no_sense(

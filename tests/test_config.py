@@ -8,9 +8,9 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from ssgr.config import Calibration, Sampling
+from ssgr.config import Calibration, Pool, Sampling
 from ssgr.errors import ConfigError
-from ssgr.points import points, shards
+from ssgr.points import is_last, points, wave
 from ssgr.sparsity import Sparsity
 from ssgr.validation import load_config
 
@@ -84,7 +84,7 @@ def test_calibrations_that_make_no_sense(raw: dict[str, Any], entry: object, sai
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ("pool.problems", 10_000, "pool.problems is 10000, the source 'stories' has a count of"),
+        ("pool.wave", 0, "pool.wave"),
         ("models.abacus.path", "/no/such/folder", "models.abacus: path '/no/such/folder'"),
         ("models.abacus.batchsize", 3, "models.abacus.batchsize: unknown key"),
         ("models.abacus.prompt", "Hi", "models.abacus: prompt must contain {question}"),
@@ -142,10 +142,16 @@ def test_sparsity_patterns() -> None:
             Sparsity.parse(bad)
 
 
-def test_shards_are_whole_and_do_not_change_as_the_pool_grows(raw: dict[str, Any]) -> None:
-    raw["pool"].update(problems=170, shard_size=80)
-    pool = load_config(raw).pool
-    assert shards(pool) == ["000000-000080", "000080-000160", "000160-000240"]
+def test_waves_are_whole_shards_and_do_not_change_as_the_pool_grows() -> None:
+    pool = Pool(shard_size=80, wave=2)
+    assert wave(pool, 0) == ["000000-000080", "000080-000160"]
+    assert wave(pool, 1) == ["000160-000240", "000240-000320"]
+    capped = pool.model_copy(update={"problems": 170})
+    assert wave(capped, 1) == ["000160-000240"]
+    assert wave(capped, 2) == []
+    assert [is_last(capped, k, 1000) for k in (0, 1)] == [False, True]
+    assert [is_last(pool, k, 320) for k in (0, 1)] == [False, True]
+    assert [is_last(pool, k, 321) for k in (1, 2)] == [False, True]
 
 
 def test_a_pruner_without_statistics_has_one_checkpoint(raw: dict[str, Any]) -> None:

@@ -1,97 +1,26 @@
 """The real DAG, tiny: it runs, runs once, and a change reruns only what lies downstream."""
 
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pytest
-import yaml
 
+from experiment import (
+    POOL,
+    TAU_ADDED,
+    TINY,
+    Experiment,
+    copy_of_the_workflow,
+    logs,
+    replace,
+    sampling,
+)
 from ssgr import tables
 
-POOL: dict[str, object] = {"path": "../pool", "problems": 10, "shard_size": 5}
-TINY = {
-    "pool": POOL,
-    "run": {"models": ["abacus"], "pruners": ["wanda"], "sparsities": ["2:4"]},
-    "sources": {
-        "stories": {"data": {"loader": "abacus", "kind": "hard", "count": 20, "seed": 3}},
-        "prose": {"data": {"loader": "abacus", "kind": "prose", "count": 60, "seed": 3}},
-    },
-    "benchmarks": {
-        name: {"data": {"loader": "abacus", "kind": name, "count": 3, "seed": 4}}
-        for name in ("easy", "medium", "hard", "choice")
-    },
-    "sampling": {"n": 4, "max_tokens": 512, "seed": 0},
-    "evaluation": {"n": 2, "max_tokens": 64, "seed": 1},
-    "budget": {"sequences": 3, "tokens": 600},
-}
-TAU_ADDED = {"calibrations": {"SSGR-0.50": {"source": "stories", "tau": 0.50, "length": "median"}}}
 MODEL_RULES = {"sample", "sample_benchmark", "prune"}
-
-
-@dataclass
-class Experiment:
-    """A working directory beside the pool, and a copy of the workflow that a test may edit."""
-
-    workflow: Path
-    directory: Path
-
-    def configure(self, *parts: dict[str, object]) -> None:
-        """Write the working directory's configuration file: the tiny run and what differs."""
-        self.directory.mkdir(exist_ok=True)
-        merged: dict[str, object] = {}
-        for part in (TINY, *parts):
-            merged |= part
-        (self.directory / "tiny.yaml").write_text(yaml.safe_dump(merged))
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake here, as a user would."""
-        command = [
-            *(sys.executable, "-m", "snakemake", *arguments),
-            *("--snakefile", str(self.workflow / "Snakefile"), "--cores", "2"),
-            *("--directory", str(self.directory)),
-            *("--configfile", str(self.directory / "tiny.yaml")),
-        ]
-        environment = os.environ | {
-            "PYTHONPATH": str(self.workflow / "workflow"),
-            "XDG_CACHE_HOME": str(self.workflow / "cache"),
-        }
-        return subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-
-    def snakemake(self, *arguments: str) -> tuple[int, str]:
-        """Run Snakemake to its end; its exit code and what it said."""
-        process = self.start(*arguments)
-        said, _ = process.communicate()
-        return process.returncode, said
-
-    def plan(self, *arguments: str) -> dict[str, int]:
-        """How many jobs of each rule a dry run would start."""
-        code, said = self.snakemake("--dry-run", *arguments)
-        assert code == 0, said
-        table = said.partition("Job stats:")[2].partition("total")[0]
-        return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.M)}
-
-
-def copy_of_the_workflow(root: Path, to: Path) -> Path:
-    for name in ("workflow", "config", "envs", "resources"):
-        shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(root / "Snakefile", to)
-    return to
 
 
 @pytest.fixture(scope="module")
@@ -117,19 +46,14 @@ def edited(done: Experiment) -> Iterator[Path]:
     kept.rename(package)
 
 
-def logs(experiment: Experiment) -> str:
-    return "\n".join(p.read_text() for p in sorted(experiment.directory.rglob("*.log")))
-
-
-def sampling(folder: Path) -> bool:
-    """Whether a sampling job has loaded its model and shows its progress bar."""
-    return any("response/s" in path.read_text() for path in folder.rglob("*.log"))
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+def tallied(experiment: Experiment) -> list[str]:
+    """The targets that need the pool and no more: the first tally of each point of the pool."""
+    points = [("1.00", "first"), ("0.75", "median")]
+    return [
+        "results/tally/model=abacus/source=stories/"
+        f"tau={tau}/length={length}/budget=3x600-s0/wave=0000/candidates.parquet"
+        for tau, length in points
+    ]
 
 
 def test_every_stage_left_its_table(done: Experiment) -> None:
@@ -145,7 +69,9 @@ def test_every_stage_left_its_table(done: Experiment) -> None:
     assert table["responses"].to_list() == [6] * 20
     shards = sorted((pool / "responses").rglob("*.parquet"))
     assert [shard.stem for shard in shards] == ["000000-000005", "000005-000010"]
-    assert len(pl.concat(tables.read(shard, tables.Responses) for shard in shards)) == 40
+    drawn = pl.concat(tables.read(shard, tables.Responses) for shard in shards)
+    assert drawn["problem_id"].n_unique() == 10
+    assert len(drawn) <= 40  # 4 each, but for problems that are certain to be discarded
     assert len(list(results.rglob("benchmarks/sample/**/*.tsv"))) == 2
 
 
@@ -163,6 +89,7 @@ def test_selection_code_reruns_selection_and_what_follows(done: Experiment, edit
         edited / "selection.py", "middle = len(lengths) // 2", "middle = (len(lengths) - 1) // 2"
     )
     plan = done.plan()
+    assert plan["tally"] == 2
     assert plan["select"] == 4
     assert plan["prune"] == 4
     assert plan["sample_benchmark"] == 16  # the dense model's four are not among them
@@ -176,7 +103,9 @@ def test_grading_code_regrades_and_samples_no_pool(done: Experiment, edited: Pat
     assert "sample" not in plan
 
 
-@pytest.mark.parametrize("file", ["tables.py", "config.py", "problems.py", "commands.py"])
+@pytest.mark.parametrize(
+    "file", ["tables.py", "config/run.py", "problems.py", "commands/sample.py"]
+)
 def test_no_edit_of_shared_code_throws_the_pool_away(
     done: Experiment, edited: Path, file: str
 ) -> None:
@@ -184,30 +113,21 @@ def test_no_edit_of_shared_code_throws_the_pool_away(
         source.write("\nUNUSED = 1\n")
     plan = done.plan()
     assert "sample" not in plan
-    assert ("grade" in plan) == (file != "commands.py")
-
-
-def test_a_copied_pool_is_not_sampled_again(done: Experiment) -> None:
-    """Its problems may then be newer than its responses."""
-    base = done.directory.parent
-    pool = shutil.copytree(base / "pool", base / "copy of the pool")
-    for path in (pool / "problems").rglob("*.parquet"):
-        path.touch()
-    second = Experiment(done.workflow, base / "copied")
-    second.configure({"pool": {**POOL, "path": str(pool)}})
-    assert "sample" not in second.plan()
+    assert ("grade" in plan) == (file != "commands/sample.py")
 
 
 def test_a_broken_shard_of_the_pool_is_named(done: Experiment) -> None:
     base = done.directory.parent
     pool = shutil.copytree(base / "pool", base / "broken pool")
-    shard = next((pool / "responses").rglob("*.parquet"))
+    shard = next((pool / "grades").rglob("*.parquet"))
+    shard.chmod(0o644)
     shard.write_bytes(shard.read_bytes()[:-40])
     second = Experiment(done.workflow, base / "broken")
     second.configure({"pool": {**POOL, "path": str(pool)}})
-    code, said = second.snakemake("--dry-run")
+    code, _ = second.snakemake(*tallied(second))
     assert code != 0
-    assert f"{shard.name} is not a whole Parquet file" in said
+    said = logs(second)
+    assert f"{shard.name} is not what its receipt says" in said
     assert "Traceback" not in said
 
 
@@ -237,21 +157,56 @@ def test_another_tau_samples_nothing(done: Experiment) -> None:
     }
 
 
-def test_another_working_directory_shares_the_pool(done: Experiment) -> None:
-    second = Experiment(done.workflow, done.directory.parent / "second")
-    second.configure(TAU_ADDED)
-    plan = second.plan()
-    assert plan["select"] == 5
-    assert not {"sample", "grade", "source_problems"} & set(plan)
+def test_another_working_directory_draws_nothing_again(done: Experiment) -> None:
+    """Its jobs see that the pool has it all: no GPU, no model, no new file; copied or not."""
+    base = done.directory.parent
+    for name, pool in (("second", base / "pool"), ("third", base / "a copy of the pool")):
+        if not pool.exists():
+            shutil.copytree(base / "pool", pool)
+        before = {path: path.stat().st_mtime_ns for path in pool.rglob("*.parquet")}
+        second = Experiment(done.workflow, base / name)
+        second.configure(TAU_ADDED, {"pool": {**POOL, "path": str(pool)}})
+        code, said = second.snakemake(*tallied(second))
+        assert code == 0, said + logs(second)
+        assert said.count("Take from the pool: abacus on stories") == 2
+        assert "Sample abacus" not in said
+        assert not sampling(second.directory / "results" / "logs")
+        after = {path: path.stat().st_mtime_ns for path in pool.rglob("*.parquet")}
+        assert before == after
 
 
-def test_a_pool_of_another_source_is_refused(done: Experiment) -> None:
-    second = Experiment(done.workflow, done.directory.parent / "third")
+def test_a_larger_budget_extends_the_same_pool(done: Experiment) -> None:
+    base = done.directory.parent
+    pool = shutil.copytree(base / "pool", base / "growing pool")
+    before = {path.name for path in (pool / "responses").rglob("*.parquet")}
+    second = Experiment(done.workflow, base / "grown")
+    budget = {"sequences": 7, "tokens": 600}
+    second.configure({"pool": {**POOL, "path": str(pool)}, "budget": budget})
+    point = "model=abacus/source=stories/tau=1.00/length=first/budget=7x600-s0"
+    target = f"results/calibration/{point}/calibration.parquet"
+    code, said = second.snakemake(target)
+    assert code == 0, said + logs(second)
+    assert len(tables.read(second.directory / target, tables.Calibration)) == 7
+    after = {path.name for path in (pool / "responses").rglob("*.parquet")}
+    assert after - before == {"000010-000015.parquet", "000015-000020.parquet"}
+
+
+def test_a_pool_of_other_problems_is_refused(done: Experiment) -> None:
     other = {"data": {"loader": "abacus", "kind": "hard", "count": 20, "seed": 99}}
+    second = Experiment(done.workflow, done.directory.parent / "other problems")
     second.configure({"sources": {**TINY["sources"], "stories": other}})  # type: ignore[dict-item]
+    code, _ = second.snakemake(*tallied(second))
+    assert code != 0
+    assert "holds responses to other questions" in logs(second)
+
+
+def test_a_pool_of_another_model_is_refused_before_any_job(done: Experiment) -> None:
+    second = Experiment(done.workflow, done.directory.parent / "other model")
+    second.configure({"models": {"abacus": {"prompt": "Please: {question}"}}})
     code, said = second.snakemake("--dry-run")
     assert code != 0
     assert "A pool never mixes two" in said
+    assert "Traceback" not in said
 
 
 def test_mistakes_stop_before_any_job(done: Experiment) -> None:
@@ -268,36 +223,10 @@ def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -
     second = Experiment(done.workflow, done.directory.parent / "fifth")
     calibration = {"H": {"source": "stories", "tau": 0.00, "length": "median"}}
     run = {**TINY["run"], "calibrations": ["H"]}  # type: ignore[dict-item]
-    second.configure({"calibrations": calibration, "run": run})
+    own = {"pool": {**POOL, "path": "pool"}}
+    second.configure({"calibrations": calibration, "run": run}, own)
     code, _ = second.snakemake()
     assert code != 0
-    assert re.search(r"good quality +0 problems", logs(second))
-    assert len(list((done.directory.parent / "pool" / "grades").rglob("*.parquet"))) == 2
-
-
-def test_killed_in_the_middle_and_run_again(done: Experiment) -> None:
-    """Nothing half-written counts as done, and the result is that of an undisturbed run."""
-    killed = Experiment(done.workflow, done.directory.parent / "killed")
-    killed.configure({"pool": {**POOL, "path": "pool"}})
-    folder = "grades/model=abacus/source=stories/sampling=n4-t0.60-p0.95-l512-s0"
-    shards = [f"{folder}/{rows}.parquet" for rows in ("000000-000005", "000005-000010")]
-    targets = [f"pool/{shard}" for shard in shards]
-    process = killed.start(*targets)
-    begun = killed.directory / "results" / "logs" / "sample"
-    deadline = time.monotonic() + 300
-    while not sampling(begun) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert sampling(begun)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert killed.snakemake("--unlock")[0] == 0
-    code, said = killed.snakemake(*targets, "--rerun-incomplete")
-    assert code == 0, said + logs(killed)
-    for shard in shards:
-        mine, undisturbed = (
-            killed.directory / "pool" / shard,
-            done.directory.parent / "pool" / shard,
-        )
-        timeless = [tables.read(path, tables.Grades).drop("milliseconds")
-                    for path in (mine, undisturbed)]  # fmt: skip
-        assert timeless[0].equals(timeless[1])
+    assert re.search(r"good quality +0 problems", logs(second))  # after all 20 of the source
+    assert re.search(r"pool +20 problems", logs(second))
+    assert len(list((second.directory / "pool" / "grades").rglob("*.parquet"))) == 4

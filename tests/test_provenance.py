@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ssgr import pool, provenance
-from ssgr.errors import ConfigError
-from ssgr.tables import Documents, write
+from ssgr import provenance
 
 SOURCES = {
     "__init__.py": '"""A package."""\n',
@@ -70,15 +68,3 @@ def test_a_retrained_model_has_another_fingerprint(tmp_path: Path) -> None:
     provenance.fingerprint.cache_clear()
     assert provenance.fingerprint(str(moved)) != before
     assert provenance.fingerprint("some/hub-id") == ""
-
-
-def test_a_pool_of_other_problems_is_refused(tmp_path: Path) -> None:
-    import polars as pl
-
-    path = tmp_path / "problems.parquet"
-    table = pl.DataFrame({"document_id": ["a"], "text": ["b"]})
-    pool.check(path, {"data": {"seed": 1}})  # nothing there yet
-    write(table, Documents, path, provenance.describe(data={"seed": 1}))
-    pool.check(path, {"data": {"seed": 1}})
-    with pytest.raises(ConfigError, match=r"was made with data = .*another pool\.path"):
-        pool.check(path, {"data": {"seed": 2}})

@@ -1,13 +1,49 @@
 # Needs:  the pool's graded responses, or a source's reference solutions or documents
-# Makes:  {results}/calibration/model=…/source=…/tau=…/length=…/budget=…/calibration.parquet
+# Makes:  {results}/tally/…/wave=…/candidates.parquet: what a calibration point found so far
+#         {results}/calibration/model=…/source=…/tau=…/length=…/budget=…/calibration.parquet
 #         and funnel.parquet beside it
+#
+# A point asks the pool for wave after wave of shards, until its budget is retained and no further.
+
+
+checkpoint tally:
+    input:
+        graded=wave_of_grades,
+        before=tally_before,
+    output:
+        candidates=f"{TALLY}/candidates.parquet",
+        funnel=f"{TALLY}/funnel.parquet",
+    log:
+        f"{LOGS}/tally/{POINT}/wave={{wave}}.log",
+    benchmark:
+        f"{COSTS}/tally/{POINT}/wave={{wave}}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
+    params:
+        pool=POOL,
+        n=CONFIG.sampling.n,
+        early_stop=early_stop_flag,
+        budget=as_json(CONFIG.budget),
+        filters=as_json(CONFIG.filters),
+        files=tally_flags,
+        code=provenance.code_digest("ssgr.selection", "ssgr.settling"),
+    message:
+        "Count what {wildcards.source} offers to {wildcards.length}, tau {wildcards.tau}, up to wave {wildcards.wave}"
+    shell:
+        "python -m ssgr tally --length {wildcards.length} --tau {wildcards.tau}"
+        " --budget {params.budget:q} --filters {params.filters:q} --samples {params.n}"
+        " {params.early_stop} --pool {params.pool:q} {params.files} --out {output.candidates:q}"
+        " > {log:q} 2>&1"
 
 
 rule select:
     input:
         problems=SOURCE,
-        responses=pool_responses,
-        grades=pool_grades,
+        candidates=last_tally,
     output:
         calibration=f"{CALIBRATION}/calibration.parquet",
         funnel=f"{CALIBRATION}/funnel.parquet",
@@ -22,13 +58,14 @@ rule select:
         gpu=0,
         mem_mb=4000,
     params:
+        pool=POOL,
         model=model_source,
         weights=model_weights,
         tau=tau_flag,
         budget=as_json(CONFIG.budget),
         filters=as_json(CONFIG.filters),
         template=solution_template,
-        shards=shard_flags,
+        candidates=candidates_flag,
         code=provenance.code_digest(
             "ssgr.selection", "ssgr.calibration", "ssgr.sampling.prompts"
         ),
@@ -37,6 +74,6 @@ rule select:
     shell:
         "python -m ssgr select --length {wildcards.length} {params.tau}"
         " --budget {params.budget:q} --filters {params.filters:q} {params.template}"
-        " --model {params.model:q} --problems {input.problems:q}"
-        " {params.shards}"
-        " --out {output.calibration:q} --funnel {output.funnel:q} > {log:q} 2>&1"
+        " --model {params.model:q} --problems {input.problems:q} --pool {params.pool:q}"
+        " {params.candidates} --out {output.calibration:q} --funnel {output.funnel:q}"
+        " > {log:q} 2>&1"

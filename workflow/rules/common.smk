@@ -4,6 +4,7 @@
 # source     where calibration data comes from: problems or plain documents
 # sampling   how responses were drawn, spelled out: n16-t0.60-p0.95-l512-s0
 # shard      rows first-last of a source's problems: 000000-000064
+# wave       so many shards, visited together: 0000, 0001 …
 # tau        difficulty threshold on the correctness ratio, 0.75, or a band 0.50..0.99
 # length     which response of a problem is taken: median, first ... or solution, text
 # budget     calibration sequences x tokens, and the seed of the draw: 48x512-s0
@@ -18,14 +19,19 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 PACKAGES = os.path.join(workflow.basedir, "workflow")
 sys.path.insert(0, PACKAGES)
 
-from ssgr import points, pool, problems, provenance
+from ssgr import devices, locks, points, problems, provenance
 from ssgr.config import REFERENCE_LENGTHS
+from ssgr.pool import store
+from ssgr.pool.shards import Shard
+from ssgr.tables import count_rows
 from ssgr.errors import SsgrError
 from ssgr.pruning import pruner_names
 from ssgr.selection import LENGTH_RULES
@@ -47,10 +53,12 @@ except SsgrError as error:
 
 POOL = CONFIG.pool.path
 RESULTS = CONFIG.results
-SOURCE = f"{POOL}/problems/source={{source}}/problems.parquet"
+SOURCE = f"{RESULTS}/problems/source={{source}}/problems.parquet"
 BENCHMARK = f"{RESULTS}/problems/benchmark={{benchmark}}/problems.parquet"
-SHARD = "model={model}/source={source}/sampling={sampling}/{shard}.parquet"
+RECEIPTS = f"{RESULTS}/receipts"
+SHARD = "model={model}/source={source}/sampling={sampling}/{shard}"
 POINT = "model={model}/source={source}/tau={tau}/length={length}/budget={budget}"
+TALLY = f"{RESULTS}/tally/{POINT}/wave={{wave}}"
 CALIBRATION = f"{RESULTS}/calibration/{POINT}"
 PRUNED = f"{POINT}/pruner={{pruner}}/sparsity={{sparsity}}"
 CHECKPOINT = f"{RESULTS}/checkpoints/{PRUNED}"
@@ -71,7 +79,8 @@ wildcard_constraints:
     source=one_of([*CONFIG.sources, "none"]),
     benchmark=one_of(CONFIG.benchmarks),
     sampling=r"n\d+-t[\d.]+-p[\d.]+-l\d+-s\d+",
-    shard=r"\d{6}-\d{6}",
+    shard=r"\d+-\d+",
+    wave=r"\d\d\d\d+",
     tau=r"none|\d\.\d\d(\.\.\d\.\d\d)?",
     length=one_of([*LENGTH_RULES, *REFERENCE_LENGTHS, "none"]),
     budget=r"none|\d+x\d+-s\d+",

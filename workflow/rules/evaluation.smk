@@ -1,10 +1,8 @@
 # Needs:  a benchmark's problems and a checkpoint, pruned or dense
 # Makes:  {results}/scores/…/benchmark=…/{responses,grades,scores}.parquet
-#
-# Sampling and grading are the pool's rules, with other inputs and outputs.
 
 
-use rule sample as sample_benchmark with:
+rule sample_benchmark:
     input:
         problems=BENCHMARK,
         checkpoint=checkpoint,
@@ -14,17 +12,29 @@ use rule sample as sample_benchmark with:
         f"{LOGS}/sample_benchmark/{SCORED}.log",
     benchmark:
         f"{COSTS}/sample_benchmark/{SCORED}.tsv"
+    conda:
+        sampling_environment
+    threads: model_threads
+    resources:
+        gpu=model_gpu,
+        mem_mb=model_mem_mb,
+        python=model_python,
+        engine=evaluation_flags,
     params:
-        model=model_asked,
+        model=model_evaluated,
         weights=model_weights,
         sampling=as_json(CONFIG.evaluation),
-        rows=checkpoint_flag,
+        checkpoint=checkpoint_flag,
         version=f"sampling version {provenance.SAMPLING_VERSION}",
     message:
         "Answer {wildcards.benchmark}: {wildcards.model}, {wildcards.pruner} {wildcards.sparsity}, {wildcards.source} {wildcards.length} {wildcards.tau}"
+    shell:
+        "{resources.python} -m ssgr sample --problems {input.problems:q} --model {params.model:q}"
+        " {resources.engine} {params.checkpoint} --sampling {params.sampling:q}"
+        " --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"
 
 
-use rule grade as grade_benchmark with:
+rule grade_benchmark:
     input:
         responses=f"{SCORES}/responses.parquet",
         problems=BENCHMARK,
@@ -34,11 +44,20 @@ use rule grade as grade_benchmark with:
         f"{LOGS}/grade_benchmark/{SCORED}.log",
     benchmark:
         f"{COSTS}/grade_benchmark/{SCORED}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=2000,
     params:
-        method=benchmark_method,
+        judging=benchmark_judging,
         code=provenance.code_digest("ssgr.grading", "ssgr.quality"),
     message:
         "Grade {wildcards.benchmark}: {wildcards.model}, {wildcards.pruner} {wildcards.sparsity}, {wildcards.source} {wildcards.length} {wildcards.tau}"
+    shell:
+        "python -m ssgr grade --responses {input.responses:q} --problems {input.problems:q}"
+        " --judging {params.judging:q} --judging.workers {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule score:

@@ -21,14 +21,38 @@ def model_asked(wildcards):
     return points.model_asked(CONFIG.models[wildcards.model])
 
 
+def model_evaluated(wildcards):
+    """The same with the engine that answers benchmarks."""
+    return points.model_asked(CONFIG.models[wildcards.model].for_evaluation())
+
+
 def model_weights(wildcards):
     """A fingerprint of the model's files: a retrained model reruns what it made."""
     return points.weights(CONFIG.models[wildcards.model])
 
 
 def model_gpu(wildcards):
-    """GPUs that a job of this model asks for."""
-    return CONFIG.models[wildcards.model].gpu
+    """GPUs that a job of this model asks for; more than there are is refused, never clipped."""
+    asked = CONFIG.models[wildcards.model].gpu
+    limit = workflow.global_resources.get("gpu")
+    there = getattr(limit, "value", limit)
+    if isinstance(there, int) and asked > there:
+        raise WorkflowError(
+            f"models.{wildcards.model}.gpu asks for {asked} GPUs per job, --resources gpu={there} "
+            f"allows {there}: lower the one or raise the other"
+        )
+    return asked
+
+
+def model_python(wildcards):
+    """The interpreter of the environment that holds this model's engine."""
+    return shlex.quote(CONFIG.models[wildcards.model].python or "python")
+
+
+def sampling_environment(wildcards):
+    """The conda environment of this model's engine; used with --software-deployment-method conda."""
+    name = "vllm" if CONFIG.models[wildcards.model].engine == "vllm" else "ssgr"
+    return os.path.join(workflow.basedir, "envs", f"{name}.yaml")
 
 
 def model_mem_mb(wildcards):
@@ -41,28 +65,159 @@ def model_threads(wildcards):
     return CONFIG.models[wildcards.model].threads
 
 
-def model_batch_size(wildcards):
-    """Responses that one job of this model decodes side by side."""
-    return CONFIG.models[wildcards.model].batch_size
+def engine_flags(wildcards):
+    """How this model's engine runs, as flags: nothing here changes a response."""
+    return flags_of_engine(CONFIG.models[wildcards.model])
 
 
-def judge_flags(model, method):
-    """How answers are judged: the method, the model's thinking tags, the time limit."""
-    entry = CONFIG.models[model]
-    tags = ["--think-open", entry.think_open, "--think-close", entry.think_close]
-    limit = ["--time-limit", str(CONFIG.grading.time_limit)]
-    return shlex.join(["--method", method, *tags, *limit])
+def evaluation_flags(wildcards):
+    """The same for the engine that answers benchmarks."""
+    return flags_of_engine(CONFIG.models[wildcards.model].for_evaluation())
 
 
-def pool_shards(stage, model, source):
-    """The shards of a source in the pool: of `responses` or of `grades`."""
-    return expand(
-        f"{POOL}/{stage}/{SHARD}",
-        model=model,
-        source=source,
-        sampling=CONFIG.sampling.key,
-        shard=points.shards(CONFIG.pool),
+def flags_of_engine(entry):
+    """How a registry entry's engine runs, as flags."""
+    flags = ["--model.batch-size", str(entry.batch_size)]
+    if entry.memory_share is not None:
+        flags += ["--model.memory-share", str(entry.memory_share)]
+    if entry.server is not None:
+        flags += ["--model.server", entry.server.model_dump_json()]
+    return shlex.join(flags)
+
+
+def judging_of_source(model, source):
+    """How a model's responses to a source are judged."""
+    return points.judging(CONFIG, model, CONFIG.sources[source].method)
+
+
+def source_judging(wildcards):
+    """How responses to this source are judged, as JSON."""
+    return judging_of_source(wildcards.model, wildcards.source).model_dump_json()
+
+
+def pool_shard(wildcards):
+    """The shard's file in the pool, which the job makes unless it is there."""
+    return f"{POOL}/responses/{SHARD}.parquet".format(**wildcards)
+
+
+def grades_folder(wildcards):
+    """The pool's folder of grades by this grader: how it judges, and its code."""
+    folder = os.path.dirname(f"{POOL}/grades/{SHARD}".format(**wildcards))
+    grader = judging_of_source(wildcards.model, wildcards.source).digest
+    return f"{folder}/grader={grader}"
+
+
+def benchmark_judging(wildcards):
+    """How answers to this benchmark are judged, as JSON."""
+    method = CONFIG.benchmarks[wildcards.benchmark].method
+    return points.judging(CONFIG, wildcards.model, method).model_dump_json()
+
+
+def source_needs(wildcards):
+    """What this run may look at of a source's pool, as JSON; sampling stops early beyond it."""
+    return points.needs_of(CONFIG, wildcards.source).model_dump_json()
+
+
+def is_in_the_pool(wildcards):
+    """Whether the pool holds all that is needed of this shard already."""
+    shard = Shard(
+        Path(pool_shard(wildcards)),
+        store.manifest(CONFIG.models[wildcards.model], CONFIG.sampling.drawn),
+        points.needs_of(CONFIG, wildcards.source),
+        judging_of_source(wildcards.model, wildcards.source).identity,
     )
+    try:
+        return shard.complete()
+    except SsgrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def shard_gpu(wildcards):
+    """GPUs to sample this shard; none if the pool holds it already."""
+    return 0 if is_in_the_pool(wildcards) else model_gpu(wildcards)
+
+
+def shard_state(wildcards):
+    """What there is to do for this shard, in words."""
+    return "Take from the pool:" if is_in_the_pool(wildcards) else "Sample"
+
+
+def shards_of_wave(stage, wildcards, wave):
+    """The receipts of a wave's shards: of `responses` or of `grades`."""
+    return expand(
+        f"{RECEIPTS}/{stage}/{SHARD}.json",
+        model=wildcards.model,
+        source=wildcards.source,
+        sampling=CONFIG.sampling.key,
+        shard=points.wave(CONFIG.pool, wave),
+    )
+
+
+def wave_of_grades(wildcards):
+    """The graded shards of this wave."""
+    return shards_of_wave("grades", wildcards, int(wildcards.wave))
+
+
+def tally_before(wildcards):
+    """What was found up to the wave before; nothing before the first."""
+    before = int(wildcards.wave) - 1
+    if before < 0:
+        return []
+    keys = {**wildcards, "wave": f"{before:04d}"}
+    return f"{TALLY}/candidates.parquet".format(**keys)
+
+
+def tally_flags(wildcards, input):
+    """The wave's graded shards and the tally before, as flags."""
+    files = [("--graded", file) for file in input.graded]
+    files += [("--before", input.before)] if input.before else []
+    return shlex.join(word for flag_and_file in files for word in flag_and_file)
+
+
+def early_stop_flag(wildcards):
+    """Whether a selection looks only at responses that can matter, as a flag."""
+    return "--early-stop" if CONFIG.sampling.early_stop else "--no-early-stop"
+
+
+def tallies(keys):
+    """The tallies of a calibration point, wave by wave, until it has its budget or all is visited.
+
+    Snakemake runs a wave, then asks again: this is where a pool grows on demand.
+    """
+    found = []
+    while True:
+        wave = len(found)
+        tally = checkpoints.tally.get(**keys, wave=f"{wave:04d}").output.candidates
+        found.append(tally)
+        problems = count_rows(Path(SOURCE.format(source=keys["source"])))
+        enough = count_rows(Path(tally)) >= CONFIG.budget.sequences
+        if enough or points.is_last(CONFIG.pool, wave, problems):
+            return found
+
+
+def last_tally(wildcards):
+    """What the pool offers to this calibration point; nothing for references and text."""
+    return [] if wildcards.length in REFERENCE_LENGTHS else tallies(dict(wildcards))[-1]
+
+
+def candidates_flag(wildcards, input):
+    """The candidates as a flag; references and text have none."""
+    return shlex.join(["--candidates", input.candidates]) if input.candidates else ""
+
+
+def visited_grades(wildcards):
+    """The graded shards that some calibration of this run has visited."""
+    asked = points.points(CONFIG).filter(points.FROM_POOL)
+    receipts = []
+    for keys in asked.select(points.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts():
+        for wave in range(len(tallies(keys))):
+            receipts += shards_of_wave("grades", SimpleNamespace(**keys), wave)
+    return sorted(set(receipts))
+
+
+def visited_flags(wildcards, input):
+    """The visited shards as flags."""
+    return shlex.join(word for file in input.pool for word in ("--graded", file))
 
 
 def source_data(wildcards):
@@ -94,14 +249,13 @@ def benchmark_files(wildcards):
 
 
 def check_pool():
-    """Refuse a pool that was made from other problems, another model or another prompt."""
+    """Refuse a pool that was made by another model, prompt or engine under the same name."""
     for source in {entry.source for entry in CONFIG.run_calibrations.values()}:
-        data = CONFIG.sources[source].data.model_dump(exclude_defaults=True)
-        pool.check(Path(SOURCE.format(source=source)), {"data": data})
         for name in CONFIG.run.models:
-            wanted = points.pool_spec(CONFIG.models[name])
-            for shard in pool_shards("responses", name, source):
-                pool.check(Path(shard), wanted)
+            keys = {"model": name, "source": source, "sampling": CONFIG.sampling.key}
+            folder = Path(f"{POOL}/responses/{SHARD}".format(**keys, shard="")).parent
+            wanted = store.manifest(CONFIG.models[name], CONFIG.sampling.drawn)
+            store.check_manifest(folder, wanted)
 
 
 try:
@@ -110,36 +264,16 @@ except SsgrError as error:
     raise WorkflowError(str(error)) from None
 
 
+def say_who_is_at_work():
+    """Name the processes of other runs, or left by a killed one, that hold shards or devices."""
+    for held in [*locks.holders(Path(POOL)), *devices.holders()]:
+        logger.warning(f"{held.path} is held by {held}")
+
+
 def shard_rows(wildcards):
     """The rows of the source's problems that this shard holds, as flags."""
     first, last = wildcards.shard.split("-")
     return f"--first {int(first)} --last {int(last)}"
-
-
-def source_method(wildcards):
-    """How answers to this source are judged, as flags."""
-    return judge_flags(wildcards.model, CONFIG.sources[wildcards.source].method)
-
-
-def pool_responses(wildcards):
-    """The pool's responses that this selection chooses from; none for references and text."""
-    if wildcards.length in REFERENCE_LENGTHS:
-        return []
-    return pool_shards("responses", wildcards.model, wildcards.source)
-
-
-def pool_grades(wildcards):
-    """Their grades, in the same order."""
-    if wildcards.length in REFERENCE_LENGTHS:
-        return []
-    return pool_shards("grades", wildcards.model, wildcards.source)
-
-
-def shard_flags(wildcards, input):
-    """The pool's shards, one flag each."""
-    files = [("--responses", file) for file in input.responses]
-    files += [("--grades", file) for file in input.grades]
-    return shlex.join(word for flag_and_file in files for word in flag_and_file)
 
 
 def tau_flag(wildcards):
@@ -187,11 +321,6 @@ def checkpoint_flag(wildcards, input):
     )
 
 
-def benchmark_method(wildcards):
-    """How answers to this benchmark are judged, as flags."""
-    return judge_flags(wildcards.model, CONFIG.benchmarks[wildcards.benchmark].method)
-
-
 def report_inputs(wildcards):
     """Everything that the configured run computes."""
     keys = points.points(CONFIG).to_dicts()
@@ -209,14 +338,6 @@ def report_inputs(wildcards):
                 f"{CALIBRATION}/funnel.parquet".format(**key)
                 for key in keys
                 if key["source"] != "none"
-            }
-        ),
-        "pool": sorted(
-            {
-                shard
-                for key in keys
-                if key["tau"] != "none"
-                for shard in pool_shards("grades", key["model"], key["source"])
             }
         ),
     }

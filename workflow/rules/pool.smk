@@ -1,46 +1,58 @@
 # Needs:  a source's problems and a dense model
-# Makes:  {pool}/responses/model=…/source=…/sampling=…/{shard}.parquet and the same under grades;
-#         the pool is shared between experiments: what is there is never sampled again
+# Makes:  {results}/receipts/{responses,grades}/…/{shard}.json, which name parts of the pool:
+#         {pool}/responses/model=…/source=…/sampling=…/{shard}.parquet, their grades beside them.
+#
+# The pool belongs to every experiment that names it. Snakemake deletes a job's outputs before it
+# starts, so a rule's output is a small receipt of this experiment; the parts themselves are made
+# once, under an OS lock, and never touched again.
 
 
-# Ancient: a pool that was copied, or whose problems were written again, is not sampled again.
-# Responses to other questions are refused by the grader.
+# Ancient: problems that were written again are not sampled again. Responses to other questions are
+# refused by the job.
 rule sample:
     input:
         problems=ancient(SOURCE),
     output:
-        f"{POOL}/responses/{SHARD}",
+        f"{RECEIPTS}/responses/{SHARD}.json",
     log:
         f"{LOGS}/sample/{SHARD}.log",
     benchmark:
         f"{COSTS}/sample/{SHARD}.tsv"
     conda:
-        "../../envs/ssgr.yaml"
+        sampling_environment
+    priority: 10 # a wave ends when its last shard does: before anything else
     threads: model_threads
     resources:
-        gpu=model_gpu,
+        gpu=shard_gpu,
         mem_mb=model_mem_mb,
-        batch_size=model_batch_size,
+        python=model_python,
+        engine=engine_flags,
+        state=shard_state,
     params:
+        pool=POOL,
+        shard=pool_shard,
         model=model_asked,
         weights=model_weights,
-        sampling=as_json(CONFIG.sampling),
+        sampling=as_json(CONFIG.sampling.drawn),
         rows=shard_rows,
+        needs=source_needs,
+        judging=source_judging,
         version=f"sampling version {provenance.SAMPLING_VERSION}",
     message:
-        "Sample {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
+        "{resources.state} {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
     shell:
-        "python -m ssgr sample --problems {input.problems:q} --model {params.model:q}"
-        " --model.batch-size {resources.batch_size} --sampling {params.sampling:q}"
-        " {params.rows} --out {output:q} > {log:q} 2>&1"
+        "{resources.python} -m ssgr sample-shard --problems {input.problems:q}"
+        " --model {params.model:q} {resources.engine} --sampling {params.sampling:q} {params.rows}"
+        " --needs {params.needs:q} --judging {params.judging:q} --gpus {resources.gpu}"
+        " --pool {params.pool:q} --shard {params.shard:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule grade:
     input:
-        responses=f"{POOL}/responses/{SHARD}",
+        responses=f"{RECEIPTS}/responses/{SHARD}.json",
         problems=SOURCE,
     output:
-        f"{POOL}/grades/{SHARD}",
+        f"{RECEIPTS}/grades/{SHARD}.json",
     log:
         f"{LOGS}/grade/{SHARD}.log",
     benchmark:
@@ -52,10 +64,12 @@ rule grade:
         gpu=0,
         mem_mb=2000,
     params:
-        method=source_method,
-        code=provenance.code_digest("ssgr.grading", "ssgr.quality"),
+        pool=POOL,
+        judging=source_judging,
+        grades=grades_folder,
     message:
         "Grade {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
     shell:
-        "python -m ssgr grade --responses {input.responses:q} --problems {input.problems:q}"
-        " {params.method} --workers {threads} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr grade-shard --pool {params.pool:q} --responses {input.responses:q}"
+        " --problems {input.problems:q} --judging {params.judging:q} --judging.workers {threads}"
+        " --grades {params.grades:q} --out {output:q} > {log:q} 2>&1"

@@ -1,6 +1,5 @@
 # Needs:  the registry's sources and benchmarks (a generator, or local files)
-# Makes:  {pool}/problems/source=…/problems.parquet, shared by every experiment on the pool,
-#         {results}/problems/benchmark=…/problems.parquet
+# Makes:  {results}/problems/source=…/problems.parquet and …/benchmark=…/problems.parquet
 
 
 rule source_problems:

@@ -29,4 +29,4 @@ rule prune:
     shell:
         "python -m ssgr prune --model {params.model:q} {params.calibration}"
         " --pruner {wildcards.pruner} --sparsity {wildcards.sparsity}"
-        " --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"

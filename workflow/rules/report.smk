@@ -6,6 +6,7 @@
 rule report:
     input:
         unpack(report_inputs),
+        pool=visited_grades,
     output:
         REPORT,
     log:
@@ -20,8 +21,9 @@ rule report:
         mem_mb=4000,
     params:
         config=as_json(CONFIG),
+        pool=visited_flags,
         code=provenance.code_digest("ssgr.report"),
     message:
         "Draw the report"
     shell:
-        "python -m ssgr report --config {params.config:q} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr report --config {params.config:q} {params.pool} --out {output:q} > {log:q} 2>&1"

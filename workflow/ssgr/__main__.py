@@ -12,7 +12,14 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from ssgr import commands
+from ssgr.commands.grade import GradeCommand, GradeShardCommand
+from ssgr.commands.outcome import ReportCommand, ScoreCommand
+from ssgr.commands.plan import PlanCommand
+from ssgr.commands.pool import PoolCommand
+from ssgr.commands.problems import ProblemsCommand
+from ssgr.commands.prune import PruneCommand
+from ssgr.commands.sample import SampleCommand, SampleShardCommand
+from ssgr.commands.select import SelectCommand, TallyCommand
 from ssgr.errors import SsgrError
 
 
@@ -28,13 +35,18 @@ class Stages(BaseSettings):
         env_prefix="SSGR_STAGE_",
     )
 
-    problems: CliSubCommand[commands.ProblemsCommand]
-    sample: CliSubCommand[commands.SampleCommand]
-    grade: CliSubCommand[commands.GradeCommand]
-    select: CliSubCommand[commands.SelectCommand]
-    prune: CliSubCommand[commands.PruneCommand]
-    score: CliSubCommand[commands.ScoreCommand]
-    report: CliSubCommand[commands.ReportCommand]
+    problems: CliSubCommand[ProblemsCommand]
+    sample: CliSubCommand[SampleCommand]
+    sample_shard: CliSubCommand[SampleShardCommand]
+    grade: CliSubCommand[GradeCommand]
+    grade_shard: CliSubCommand[GradeShardCommand]
+    tally: CliSubCommand[TallyCommand]
+    select: CliSubCommand[SelectCommand]
+    prune: CliSubCommand[PruneCommand]
+    score: CliSubCommand[ScoreCommand]
+    report: CliSubCommand[ReportCommand]
+    pool: CliSubCommand[PoolCommand]
+    plan: CliSubCommand[PlanCommand]
 
     def cli_cmd(self) -> None:
         """Run the stage that was named."""

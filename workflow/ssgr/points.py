@@ -7,15 +7,19 @@ A point is a checkpoint: (model, source, tau, length, budget, pruner, sparsity).
 import polars as pl
 
 from ssgr.config import Config, Model, Pool
+from ssgr.grading.judging import Judging
+from ssgr.pool.store import SOURCE_OF_MODEL
 from ssgr.provenance import fingerprint
 from ssgr.pruning import needs_calibration
+from ssgr.settling import Needs, needs
 
 NONE = "none"
 DENSE = "Dense"
 UNCALIBRATED = "no calibration"
 CALIBRATION_KEYS = ("model", "source", "tau", "length", "budget")
 CHECKPOINT_KEYS = (*CALIBRATION_KEYS, "pruner", "sparsity")
-SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
+FROM_POOL = pl.col("tau") != NONE
+"""Which points are calibrated on the pool's responses."""
 SAMPLED_BY = SOURCE_OF_MODEL | {"engine", "prompt"}
 
 
@@ -41,16 +45,23 @@ def points(config: Config) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def shards(pool: Pool) -> list[str]:
-    """Return the shards of a source, as ranges of its rows: ``000000-000064`` … Whole shards.
+def wave(pool: Pool, number: int) -> list[str]:
+    """Return the shards of a wave, as ranges of a source's rows: ``000000-000064`` …
 
-    The last may reach beyond ``pool.problems`` and beyond the source's end, where it is cut: its
-    name does not depend on either, so that a pool grows without sampling anything again.
+    A wave may reach beyond the source's end, where shards are cut or empty; it does not reach
+    beyond ``pool.problems``, but for the rest of a shard. A shard's name depends on neither, so
+    that a pool grows without sampling anything again.
     """
-    return [
-        f"{first:06d}-{first + pool.shard_size:06d}"
-        for first in range(0, pool.problems, pool.shard_size)
-    ]
+    first = number * pool.wave
+    rows = [(k * pool.shard_size, (k + 1) * pool.shard_size) for k in
+            range(first, first + pool.wave)]  # fmt: skip
+    return [f"{a:06d}-{b:06d}" for a, b in rows if pool.problems is None or a < pool.problems]
+
+
+def is_last(pool: Pool, number: int, problems: int) -> bool:
+    """Whether no wave follows ``number``, for a source of so many problems."""
+    end = (number + 1) * pool.wave * pool.shard_size
+    return end >= min(problems, pool.problems or problems)
 
 
 def source_of_model(model: Model) -> str:
@@ -63,13 +74,28 @@ def model_asked(model: Model) -> str:
     return model.model_dump_json(include=SAMPLED_BY)
 
 
-def pool_spec(model: Model) -> dict[str, object]:
-    """Return what a pool must agree on: the model's source and how it is asked."""
-    spec = model.model_dump(include=SAMPLED_BY)
-    found = fingerprint(model.location)
-    return {**spec, "path": None, "fingerprint": found} if found else spec
-
-
 def weights(model: Model) -> str:
     """Return a readable fingerprint of a local model's files, so that retraining is noticed."""
     return f"weights {fingerprint(model.location) or 'of the hub'}"
+
+
+def needs_of(config: Config, source: str) -> Needs:
+    """Return what this run's calibrations ask of a source's pool."""
+    asked = [
+        (entry.tau, entry.length)
+        for entry in config.run_calibrations.values()
+        if entry.source == source and entry.tau is not None
+    ]
+    return needs(asked, config.filters, config.sampling.early_stop)
+
+
+def judging(config: Config, model: str, method: str, workers: int = 1) -> Judging:
+    """Return how a model's responses to problems of a method are judged."""
+    entry = config.models[model]
+    return Judging(
+        method=method,
+        think_open=entry.think_open,
+        think_close=entry.think_close,
+        time_limit=config.grading.time_limit,
+        workers=workers,
+    )

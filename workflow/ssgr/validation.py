@@ -103,11 +103,11 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
         yield from _unknown(f"run.{kind}", run.get(kind), registry[kind], kind[:-1])
     yield from _unknown("run.pruners", run.get("pruners"), pruner_names(), "pruner")
     for name, model in registry["models"].items():
-        engine = _mapping(model).get("engine", "transformers")
-        yield from _unknown(f"models.{name}.engine", [engine], ENGINES, "engine")
-    pool = _mapping(raw.get("pool")).get("problems")
+        for key in ("engine", "evaluation_engine"):
+            engine = _mapping(model).get(key) or "transformers"
+            yield from _unknown(f"models.{name}.{key}", [engine], ENGINES, "engine")
     for name, entry in registry["calibrations"].items():
-        yield from _calibration(name, _mapping(entry), registry["sources"], pool)
+        yield from _calibration(name, _mapping(entry), registry["sources"])
     for name, entry in registry["benchmarks"].items():
         data = _mapping(_mapping(entry).get("data"))
         if data.get("loader") == "file" and not data.get("answer"):
@@ -116,9 +116,7 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"benchmarks.{name}.data: is plain text; a benchmark needs problems with answers"
 
 
-def _calibration(
-    name: str, entry: Mapping[str, Any], sources: Mapping[str, Any], pool: Any
-) -> Iterator[str]:
+def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> Iterator[str]:
     place = f"calibrations.{name}"
     source, length = entry.get("source"), entry.get("length")
     yield from _unknown(f"{place}.source", [source], sources, "source")
@@ -135,9 +133,6 @@ def _calibration(
         yield f"{place}: source {source!r} names no `solution` column"
     elif data.get("loader") == "file" and length in LENGTH_RULES and not data.get("answer"):
         yield f"{place}: source {source!r} names no `answer` column, so nothing can be graded"
-    count = data.get("count")
-    if length in LENGTH_RULES and isinstance(count, int) and isinstance(pool, int) and pool > count:
-        yield f"{place}: pool.problems is {pool}, the source {source!r} has a count of {count}"
 
 
 def _unknown(place: str, names: Any, valid: Collection[str], what: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ correctness ratio c over the source, and how much the lengths of correct respons
 
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -90,15 +91,15 @@ def measure(model: Path, kind: str, count: int, n: int) -> pl.DataFrame:
 
     problems = pl.DataFrame(abacus.problems(kind, count, SEED))
     sampling = Sampling(n=n, temperature=0.6, top_p=0.95, max_tokens=512, seed=SEED)
-    responses = sample(
+    sampled = sample(
         problems,
-        "abacus",
+        name="abacus",
         template="{question}",
         sampling=sampling,
-        engine=load_engine("transformers", str(model)),
+        engine=lambda _: nullcontext(load_engine("transformers", str(model))),
         tokenizer=load_tokenizer(str(model)),
     )
-    return judged(responses, problems)
+    return judged(sampled.responses, problems)
 
 
 def _mean(rows: pl.DataFrame, column: str) -> float:

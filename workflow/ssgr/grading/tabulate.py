@@ -47,7 +47,13 @@ def grade(
         return Grades.create_empty()
     golds = _golds(responses, problems)
     rows = responses.sort("problem_id", "sample").select(
-        "problem_id", "sample", "text", "token_ids", "finish_reason", "tokens"
+        "problem_id",
+        "sample",
+        pl.col("prompt_token_ids").list.len().alias("prompt_tokens"),
+        "text",
+        "token_ids",
+        "finish_reason",
+        "tokens",
     )
     pairs = [
         (golds[problem_id], extract(text, method, think_close))
@@ -111,7 +117,7 @@ def _table(
         ],
         infer_schema_length=None,
     )
-    keys = rows.select("problem_id", "sample", "tokens")
-    return Grades.validate(
-        pl.concat([keys, judged], how="horizontal").select(Grades.column_names()), cast=True
+    keys = rows.select("problem_id", "sample", "prompt_tokens", "tokens")
+    return Grades.cast(
+        pl.concat([keys, judged], how="horizontal").select(Grades.column_names())
     )

@@ -1,0 +1,19 @@
+# Needs:  the configuration, and what earlier shards and jobs took
+# Makes:  no file: `snakemake plan --cores 1` prints jobs, responses, tokens and GPU-hours per stage
+
+
+rule plan:
+    params:
+        config=as_json(CONFIG),
+    log:
+        f"{LOGS}/plan.log",
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+    message:
+        "What this configuration will take"
+    shell:
+        "python -m ssgr plan --config {params.config:q} 2> {log:q}"

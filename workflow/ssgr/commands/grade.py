@@ -1,0 +1,95 @@
+"""`grade` and `grade-shard`: verdicts and measured quality, as a table or in the pool."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+from pydantic import Field
+
+from ssgr.config import Strict
+from ssgr.errors import SsgrError
+from ssgr.grading.judging import Judging
+from ssgr.locks import only_one
+from ssgr.pool import receipts, store
+from ssgr.provenance import describe, text_digest
+from ssgr.tables import Grades, Problems, Responses, read, read_spec, write
+
+
+class GradeCommand(Strict):
+    """Judge responses against reference answers and measure their quality."""
+
+    responses: Path = Field(description="Responses table")
+    problems: Path = Field(description="Problems table")
+    judging: Judging = Field(Judging(), description="how responses are judged")
+    out: Path = Field(description="Grades table to write")
+
+    def cli_cmd(self) -> None:
+        """Grade and write."""
+        from ssgr.grading import grade
+
+        responses, problems = read(self.responses, Responses), read(self.problems, Problems)
+        self._check_questions(responses, problems)
+        grades = grade(responses, problems, **self.judging.model_dump())
+        write(grades, Grades, self.out, describe(grade=self.model_dump()))
+        print(verdicts(grades))
+
+    def _check_questions(self, responses: pl.DataFrame, problems: pl.DataFrame) -> None:
+        """Refuse responses to other questions than the table's of the same ids."""
+        answered = problems.join(responses, on="problem_id", how="semi")
+        drawn_for = json.loads(read_spec(self.responses) or "{}").get("questions")
+        if drawn_for is not None and drawn_for != text_digest(answered["question"]):
+            raise SsgrError(
+                f"{self.responses} holds responses to other questions than {self.problems}: the "
+                "benchmark's data or its generator has changed. Delete these responses."
+            )
+
+
+class GradeShardCommand(Strict):
+    """Make sure that the pool holds the grades of a shard's responses, each part graded once."""
+
+    pool: Path = Field(description="the pool's folder")
+    responses: Path = Field(description="receipt of the shard's responses")
+    problems: Path = Field(description="Problems table of the source")
+    judging: Judging = Field(description="how responses are judged")
+    grades: Path = Field(description="the pool's folder of grades by this grader")
+    out: Path = Field(description="receipt to write: the graded parts")
+
+    def cli_cmd(self) -> None:
+        """Grade the parts that have no grades yet; write the receipt."""
+        problems = read(self.problems, Problems)
+        shard = receipts.read(self.responses, receipts.SampledShard)
+        graded = [self._graded(part, problems) for part in shard.parts]
+        receipts.write(receipts.GradedShard(parts=tuple(graded)), self.out)
+
+    def _graded(self, responses: receipts.Reference, problems: pl.DataFrame) -> receipts.GradedPart:
+        """Return a part with its grades, which are made unless they are there."""
+        path = self.grades / Path(responses.path).name
+        if not path.is_file():
+            self.grades.mkdir(parents=True, exist_ok=True)
+            with only_one(self.grades / f".{path.stem}.lock", f"grading {responses.path}"):
+                if not path.is_file():
+                    self._grade(responses, problems, path)
+        receipt = store.read_receipt(path, store.GradesReceipt)
+        if receipt.of != responses.sha256:
+            raise SsgrError(
+                f"{path} holds grades of another file than {responses.path}: delete it and its "
+                "receipt, and it is made again"
+            )
+        return receipts.GradedPart(
+            responses=responses, grades=receipts.refer(self.pool, path, receipt)
+        )
+
+    def _grade(self, part: receipts.Reference, problems: pl.DataFrame, path: Path) -> None:
+        from ssgr.grading import grade
+
+        responses = receipts.open_part(self.pool, part, Responses)
+        grades = grade(responses, problems, **self.judging.model_dump())
+        spec = describe(grade=self.judging.model_dump(), of=part.sha256)
+        store.publish(grades, Grades, path, spec, store.GradesReceipt, of=part.sha256)
+        print(f"{part.path}: {verdicts(grades)}")
+
+
+def verdicts(grades: pl.DataFrame) -> str:
+    """Return how often each verdict was given, in words."""
+    counts = grades["verdict"].value_counts(sort=True)
+    return f"{len(grades)} responses: {dict(counts.iter_rows())}"

@@ -1,0 +1,166 @@
+"""`sample` and `sample-shard`: responses to problems, as a table or as a shard of the pool."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+from pydantic import Field
+
+from ssgr.commands.flags import GPUS
+from ssgr.config import Model, Sampling, Strict
+from ssgr.devices import keep
+from ssgr.grading.judging import Judging
+from ssgr.locks import only_one
+from ssgr.pool import receipts, store
+from ssgr.pool.shards import Shard
+from ssgr.provenance import describe, fingerprint, text_digest
+from ssgr.settling import Needs
+from ssgr.tables import Problems, Responses, read, read_spec, write
+
+if TYPE_CHECKING:
+    from ssgr.sampling import EarlyStop, Engine, Journal, Sampled
+
+
+class SampleCommand(Strict):
+    """Sample responses to a problem set."""
+
+    problems: Path = Field(description="Problems table")
+    model: Model = Field(description="registry entry of the dense model: prompt, dtype, engine")
+    checkpoint: str | None = Field(None, description="sample this pruned folder in its place")
+    sampling: Sampling = Field(description="how responses are drawn")
+    gpus: int | None = Field(None, ge=0, description=GPUS)
+    out: Path = Field(description="Responses table to write")
+
+    def cli_cmd(self) -> None:
+        """Load the model, sample, write; a run that was cut off goes on from its journal."""
+        problems = read(self.problems, Problems)
+        spec = describe(
+            **store.manifest(self.model, self.sampling),
+            checkpoint=self.checkpoint and fingerprint(self.checkpoint),
+            questions=text_digest(problems["question"]),
+        )
+        # a job that a killed Snakemake left behind may still be at it
+        with only_one(self.out.with_name(f".{self.out.name}.lock"), f"sampling {self.out}"):
+            if not self.out.exists() or read_spec(self.out) != spec:
+                self._sample(problems, spec)
+
+    def _sample(self, problems: pl.DataFrame, spec: str) -> None:
+        from ssgr.sampling import Journal
+
+        journal = Journal.open(self.out.with_name(f".{self.out.name}.journal"), spec)
+        sampled = _sample(
+            self.model, self.checkpoint, self.gpus, problems, self.sampling, journal=journal
+        )
+        write(sampled.responses, Responses, self.out, spec)
+        journal.remove()
+
+
+class SampleShardCommand(Strict):
+    """Make sure that the pool holds a shard's responses: what is missing is sampled, once.
+
+    Any number of these may run at a time, on the same shard too.
+    """
+
+    problems: Path = Field(description="Problems table of the source")
+    model: Model = Field(description="registry entry of the dense model: prompt, dtype, engine")
+    sampling: Sampling = Field(description="how responses are drawn")
+    first: int = Field(ge=0, description="first problem (row) of the shard")
+    last: int = Field(ge=1, description="row after its last problem")
+    pool: Path = Field(description="the pool's folder")
+    shard: Path = Field(description="the shard's file in the pool")
+    needs: Needs = Field(description="what may be looked at: sampling stops early beyond it")
+    judging: Judging = Field(description="how responses are judged for that")
+    gpus: int | None = Field(None, ge=0, description=GPUS)
+    out: Path = Field(description="receipt to write: which parts of the pool hold the shard")
+
+    def cli_cmd(self) -> None:
+        """Look, and draw what is missing under the shard's lock; write the receipt."""
+        problems = read(self.problems, Problems).slice(self.first, self.last - self.first)
+        manifest = store.manifest(self.model, self.sampling)
+        shard = Shard(self.shard, manifest, self.needs, self.judging.identity)
+        questions = text_digest(problems["question"])
+        if len(problems):  # a wave may reach beyond the source's end
+            shard.check_questions(questions, self.problems)
+            if not shard.complete():
+                store.claim(self.shard.parent, manifest)
+                with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
+                    if not shard.complete():
+                        self._draw(shard, problems, questions)
+        held = shard.sampled(self.pool)
+        receipts.write(held, self.out)
+        print(f"{sum(p.rows for p in held.parts)} responses, parts: {[p.path for p in held.parts]}")
+
+    def _draw(self, shard: Shard, problems: pl.DataFrame, questions: str) -> None:
+        from ssgr.sampling import EarlyStop, Journal
+        from ssgr.sampling.engine import versions
+
+        spec = describe(**shard.manifest, questions=questions)
+        journal = Journal.open(shard.journal, spec)
+        early = EarlyStop(self.needs, self.judging) if self.needs.demands is not None else None
+        draw = partial(_sample, self.model, None, self.gpus, problems, self.sampling)
+        sampled = draw(journal=journal, earlier=shard.responses(), early_stop=early)
+        shard.grow(
+            sampled.responses,
+            questions,
+            seconds=sampled.seconds,
+            resumed=len(journal.known),
+            gpus=self.gpus or 0,
+            versions=versions(self.model.engine),
+        )
+        journal.remove()
+
+
+def _sample(
+    model: Model,
+    checkpoint: str | None,
+    gpus: int | None,
+    problems: pl.DataFrame,
+    sampling: Sampling,
+    *,
+    journal: "Journal",
+    earlier: pl.DataFrame | None = None,
+    early_stop: "EarlyStop | None" = None,
+) -> "Sampled":
+    """Sample from a registry entry, or from a pruned folder in its place."""
+    from ssgr.sampling import load_tokenizer, sample
+
+    folder = checkpoint or model.location
+    revision = None if checkpoint else model.revision
+    tokenizer = load_tokenizer(folder, revision=revision, trust_remote_code=model.trust_remote_code)
+    return sample(
+        problems,
+        name=Path(folder).name,
+        template=model.prompt,
+        sampling=sampling,
+        engine=partial(_engine, model, folder, revision, gpus),
+        tokenizer=tokenizer,
+        journal=journal,
+        earlier=earlier,
+        early_stop=early_stop,
+    )
+
+
+@contextmanager
+def _engine(
+    model: Model, folder: str, revision: str | None, gpus: int | None, length: int
+) -> Iterator["Engine"]:
+    """Load the model's engine on devices that no other job has."""
+    from ssgr.sampling import load_engine
+
+    if gpus is not None:
+        keep(gpus, f"sampling from {Path(folder).name}")
+    yield load_engine(
+        model.engine,
+        folder,
+        revision=revision,
+        dtype=model.dtype,
+        trust_remote_code=model.trust_remote_code,
+        batch_size=model.batch_size,
+        max_length=length,
+        gpus=gpus or 1,
+        memory_share=model.memory_share,
+        server=model.server,
+    )

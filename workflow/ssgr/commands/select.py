@@ -1,0 +1,162 @@
+"""`tally` and `select`: what a pool offers, wave by wave, and the calibration set taken of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+from pydantic import Field, field_validator
+
+from ssgr.commands.flags import A_MODEL, ModelFlag
+from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
+from ssgr.errors import SsgrError
+from ssgr.pool import receipts
+from ssgr.provenance import describe
+from ssgr.selection import LENGTH_RULES, Tally, choose, merge, tally
+from ssgr.settling import Demand, settled
+from ssgr.tables import (
+    Calibration,
+    Candidates,
+    Documents,
+    Funnel,
+    Grades,
+    Problems,
+    Responses,
+    read,
+    write,
+)
+
+COUNTS = "funnel.parquet"
+
+
+class TallyCommand(Strict):
+    """Add the shards of a wave to what a calibration point has found so far."""
+
+    length: str = Field(description="length rule")
+    tau: Tau = Field(description="difficulty threshold on c, or a band lo..hi")
+    budget: Budget = Field(description="sequences, tokens of each, seed")
+    filters: Filters = Field(Filters(), description="quality thresholds")
+    samples: int = Field(description="n: responses that a full pool has of each problem")
+    early_stop: bool = Field(True, description="look only at responses that can matter")
+    pool: Path = Field(description="the pool's folder")
+    graded: list[Path] = Field(description="receipts of the wave's graded shards")
+    before: Path | None = Field(None, description="Candidates of the wave before")
+    out: Path = Field(description="Candidates table to write, with a funnel table beside it")
+
+    def cli_cmd(self) -> None:
+        """Tally one shard after another and write what is left: memory stays flat."""
+        found = [*self._before(), *(self._of_shard(path) for path in self.graded)]
+        total = found[0]
+        for part in found[1:]:
+            total = merge(total, part, self.budget)
+        spec = describe(tally=self.model_dump(exclude={"pool", "graded", "before", "out"}))
+        write(total.counts, Funnel, self.out.with_name(COUNTS), spec)
+        write(total.candidates, Candidates, self.out, spec)
+        print(total.counts, f"{len(total.candidates)} of {self.budget.sequences} sequences")
+
+    def _before(self) -> Iterator[Tally]:
+        if self.before:
+            counts = read(self.before.with_name(COUNTS), Funnel)
+            yield Tally(read(self.before, Candidates), counts)
+
+    def _of_shard(self, path: Path) -> Tally:
+        graded = [
+            receipts.open_part(self.pool, part.grades, Grades).with_columns(
+                part=pl.lit(part.responses.path), sha256=pl.lit(part.responses.sha256)
+            )
+            for part in receipts.read(path, receipts.GradedShard).parts
+        ]
+        rows = pl.concat([_NO_GRADES, *graded])
+        if self.early_stop:
+            assert self.tau is not None
+            demand = Demand(tau=self.tau, length=self.length)
+            needed = settled(rows, demand, self.filters, self.samples)
+            undecided = rows["problem_id"].n_unique() - needed["problem_id"].n_unique()
+            if undecided:
+                print(
+                    f"{path}: {undecided} problems were stopped early under another grader and are "
+                    "undecided by this one: left out. `snakemake --forcerun sample` draws what "
+                    "they lack."
+                )
+            rows = needed
+        assert self.tau is not None
+        found = tally(rows, self.length, self.tau, self.filters, self.budget, self.samples)
+        return Tally(found.candidates.select(Candidates.column_names()), found.counts)
+
+
+_NO_GRADES = Grades.create_empty().with_columns(
+    part=pl.lit(None, dtype=pl.String), sha256=pl.lit(None, dtype=pl.String)
+)
+
+
+class SelectCommand(Strict):
+    """Select a calibration set: a pool's responses, reference solutions, or plain text."""
+
+    length: str = Field(description="length rule, or `solution`, or `text`")
+    tau: Tau = Field(None, description="difficulty threshold on c, or a band lo..hi")
+    budget: Budget = Field(description="sequences, tokens of each, seed")
+    filters: Filters = Field(Filters(), description="quality thresholds")
+    solution_template: str = Field(
+        Source.model_fields["solution_template"].default,
+        description="a reference solution as calibration text",
+    )
+    model: ModelFlag = Field(description=f"model, for its tokenizer: {A_MODEL}")
+    problems: Path = Field(description="Problems table, or Documents for text")
+    pool: Path | None = Field(None, description="the pool's folder")
+    candidates: Path | None = Field(None, description="Candidates of the last wave, by `tally`")
+    out: Path = Field(description="Calibration table to write")
+    funnel: Path = Field(description="Funnel table to write")
+
+    @field_validator("length")
+    @classmethod
+    def _known_rule(cls, name: str) -> str:
+        rules = [*LENGTH_RULES, *REFERENCE_LENGTHS]
+        if name not in rules:
+            raise ValueError(f"unknown length rule {name!r}; valid: {', '.join(rules)}")
+        return name
+
+    def cli_cmd(self) -> None:
+        """Select and write."""
+        make = self._from_reference if self.length in REFERENCE_LENGTHS else self._from_pool
+        calibration, funnel = make()
+        spec = describe(select=self.model_dump(exclude={"pool", "candidates", "out", "funnel"}))
+        write(funnel, Funnel, self.funnel, spec)
+        write(calibration, Calibration, self.out, spec)
+        print(funnel)
+
+    def _from_pool(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        from ssgr.calibration import of_responses
+
+        if self.candidates is None or self.pool is None:
+            raise SsgrError(
+                f"length rule {self.length!r} selects from a pool: give --pool and --candidates, "
+                "as `tally` wrote them"
+            )
+        counts = read(self.candidates.with_name(COUNTS), Funnel)
+        found = Tally(read(self.candidates, Candidates).sort("order", "problem_id"), counts)
+        chosen, counts = choose(found, self.budget)
+        problems = read(self.problems, Problems)
+        shards = self._parts(self.pool, chosen)
+        return of_responses(chosen, shards, problems, self.budget), counts
+
+    def _parts(self, pool: Path, chosen: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """The chosen rows of each part that has some, one part in memory at a time."""
+        for (path, sha256), rows in chosen.group_by("part", "sha256", maintain_order=True):
+            reference = receipts.Reference(path=str(path), sha256=str(sha256), rows=0)
+            part = receipts.open_part(pool, reference, Responses)
+            yield part.join(rows, on=["problem_id", "sample"], how="semi")
+
+    def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        from ssgr.calibration import of_documents, of_solutions
+        from ssgr.sampling.prompts import load_tokenizer, plain_text_codec
+
+        tokenizer = load_tokenizer(
+            self.model.location,
+            revision=self.model.revision,
+            trust_remote_code=self.model.trust_remote_code,
+        )
+        encode, decode, end = plain_text_codec(tokenizer)
+        if self.length == "text":
+            documents = read(self.problems, Documents)
+            return of_documents(documents, encode, decode, end, self.budget)
+        problems = read(self.problems, Problems)
+        return of_solutions(problems, encode, end, self.solution_template, self.budget)

@@ -1,0 +1,30 @@
+"""How responses are judged, as a spec: what a job passes on and a pool remembers."""
+
+from hashlib import blake2b
+from typing import Literal
+
+from pydantic import Field
+
+from ssgr.config import Strict
+from ssgr.provenance import code_digest
+
+
+class Judging(Strict):
+    """How a source's responses are judged."""
+
+    method: Literal["math", "choice"] = Field("math", description="how an answer is judged")
+    think_open: str = Field("<think>", description="tag that opens the thinking")
+    think_close: str = Field("</think>", description="tag that closes the thinking")
+    time_limit: float = Field(5.0, gt=0, description="seconds of processor time for one verdict")
+    workers: int = Field(1, ge=1, description="judging processes (execution only)")
+
+    @property
+    def identity(self) -> str:
+        """What decides a verdict, in one line: how responses are judged, and by which code."""
+        digest = code_digest("ssgr.grading", "ssgr.quality")
+        return f"{self.model_dump_json(exclude={'workers'})} {digest}"
+
+    @property
+    def digest(self) -> str:
+        """A short form of the identity, for a path."""
+        return blake2b(self.identity.encode(), digest_size=4).hexdigest()
