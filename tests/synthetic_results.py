@@ -1,15 +1,17 @@
 """A results tree with made-up but realistic numbers, for tests of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from ssgr import tables
-from ssgr.config import REFERENCE_LENGTHS, Config
-from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points, shards
+from small_pool import SmallPool
+from ssgr import settling, tables
+from ssgr.config import REFERENCE_LENGTHS, AbacusSet, Config
+from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points, wave
+from ssgr.pool import receipts, store
 from ssgr.scores import score
 
 BASE: dict[str, Any] = {
@@ -98,7 +100,7 @@ def write_results(results: Path, pool: Path, config: Config, seed: int = 0, hold
             tables.write(report, tables.PruningReport, place / "pruning.parquet")
         if row["source"] != NONE:
             _write_calibration(folder(results / "calibration", row, CALIBRATION_KEYS), row, config)
-    _write_pools(pool, config, rng)
+    write_pools(results, pool, config, rng)
 
 
 def _pruning(rng: np.random.Generator, loss: float, measured: bool) -> pl.DataFrame:
@@ -125,7 +127,10 @@ def _write_calibration(place: Path, row: Mapping[str, str], config: Config) -> N
             "token_ids": [list(range(100 + index)) for index in range(sequences)],
             "prompt_tokens": [20] * sequences,
             "response_tokens": [80 + index for index in range(sequences)],
-            "correctness_ratio": [0.5 if responses else None] * sequences,
+            "correctness_ratio": [
+                0.5 if responses and (row["length"] != "first" or index % 2) else None
+                for index in range(sequences)
+            ],
         }
     )
     steps = [("source", 400, 400), ("drawn", sequences, sequences)]
@@ -138,15 +143,80 @@ def _write_calibration(place: Path, row: Mapping[str, str], config: Config) -> N
     tables.write(funnel, tables.Funnel, place / "funnel.parquet")
 
 
-def _write_pools(pool: Path, config: Config, rng: np.random.Generator) -> None:
+def write_pools(results: Path, pool: Path, config: Config, rng: np.random.Generator) -> None:
+    """Write the pools that calibrations are taken from, a wave of each, and their receipts."""
     entries = config.run_calibrations.values()
     sources = {entry.source for entry in entries if entry.length not in REFERENCE_LENGTHS}
     for model in config.run.models:
         for source in sorted(sources):
-            place = pool / "grades" / f"model={model}" / f"source={source}"
-            place /= f"sampling={config.sampling.key}"
-            for shard in shards(config.pool):
+            for shard in wave(config.pool, 0):
                 first, last = (int(end) for end in shard.split("-"))
                 grades = make_grades(rng, 1.2, last - first, config.sampling.n)
                 named = grades.with_columns(problem_id=f"{shard}/" + pl.col("problem_id"))
-                tables.write(named, tables.Grades, place / f"{shard}.parquet")
+                drawn = draw(named, settling_needs(config, source), config.sampling.n)
+                write_shard(results, pool, config, (model, source, shard), drawn)
+
+
+def settling_needs(config: Config, source: str) -> settling.Needs:
+    """What the run asks of a pool, by verdicts alone: made-up responses fit every filter."""
+    lenient = {"max_rep_20": 1, "require_finished": False, "require_answer": False}
+    needs = needs_of(config, source)
+    return needs.model_copy(update={"filters": needs.filters.model_copy(update=lenient)})
+
+
+def draw(grades: pl.DataFrame, needs: settling.Needs, n: int) -> pl.DataFrame:
+    """Return the responses that are drawn of a full pool: of each problem what settles needs."""
+    prefixes = {
+        problem_id: needs.prefix(known)
+        for problem_id, known in settling.outcomes(grades, needs.filters, n).items()
+    }
+    return grades.filter(
+        pl.col("sample") < pl.col("problem_id").replace_strict(prefixes, return_dtype=pl.Int64)
+    )
+
+
+def write_shard(
+    results: Path,
+    pool: Path,
+    config: Config,
+    place: tuple[str, str, str],
+    grades: pl.DataFrame,
+    *,
+    seconds: float = 36.0,
+    gpus: int = 0,
+    resumed: int = 0,
+) -> Path:
+    """Publish the part of a (model, source, shard) with its grades; return its local receipt.
+
+    ``grades`` hold problem_id, sample, tokens and correct; the source's problems are written too.
+    """
+    model, source, shard = place
+    small = SmallPool(pool, model, source, config.sampling.drawn)
+    rows = grades.select("problem_id", "sample", "tokens").rows()
+    part = small.draw(shard, rows, seconds=seconds, gpus=gpus, resumed=resumed)
+    graded = small.grade(part, grades["correct"].to_list())
+    receipt = results / "receipts" / "grades" / small.key / f"{shard}.json"
+    drawn = receipts.refer(pool, part, store.read_receipt(part, store.ResponsesReceipt))
+    judged = receipts.refer(pool, graded, store.read_receipt(graded, store.GradesReceipt))
+    receipts.write(
+        receipts.GradedShard(parts=(receipts.GradedPart(responses=drawn, grades=judged),)), receipt
+    )
+    data = config.sources[source].data
+    assert isinstance(data, AbacusSet)
+    _write_problems(results, source, data.count)
+    return receipt
+
+
+def graded_shards(results: Path) -> Sequence[Path]:
+    """The receipts of all graded shards of a results folder, in order."""
+    return sorted((results / "receipts" / "grades").rglob("*.json"))
+
+
+def _write_problems(results: Path, source: str, count: int) -> None:
+    path = results / "problems" / f"source={source}" / "problems.parquet"
+    if not path.exists():
+        names = [f"p{index:05d}" for index in range(count)]
+        table = pl.DataFrame({"problem_id": names, "question": ["What?"] * count})
+        empty = {name: pl.lit(None, dtype=pl.String) for name in ("solution", "answer", "subject",
+                 "level")}  # fmt: skip
+        tables.write(table.with_columns(**empty), tables.Problems, path)

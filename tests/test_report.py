@@ -15,11 +15,11 @@ from polars.testing import assert_frame_equal
 
 from ssgr import tables
 from ssgr.config import Config
-from ssgr.errors import SsgrError, TableError
-from ssgr.report import ReportError, gather, render, write_report
+from ssgr.errors import PoolError, ReportError, SsgrError, TableError
+from ssgr.report import ReportTables, gather, pool_charts, pool_statistics, render, write_report
 from ssgr.report.appearance import HUES, colours
 from ssgr.report.comparison import compare, findings, headline, with_average
-from synthetic_results import make_config, write_results
+from synthetic_results import BASE, graded_shards, make_config, write_results, write_shard
 
 MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 VERSIONS = {"ssgr": "0.1.0", "torch": "2.9.1"}
@@ -78,6 +78,10 @@ def parse(page: str) -> Tables:
     return parser
 
 
+def gathered(root: Path, config: Config) -> ReportTables:
+    return gather(root / "results", root / "pool", config, graded_shards(root / "results"))
+
+
 @pytest.fixture(scope="module")
 def config() -> Config:
     return make_config()
@@ -92,8 +96,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
 
 @pytest.fixture(scope="module")
 def page(tree: Path, config: Config) -> str:
-    found = gather(tree / "results", tree / "pool", config)
-    return render(found, config, made=MADE, versions=VERSIONS)
+    return render(gathered(tree, config), config, made=MADE, versions=VERSIONS)
 
 
 @pytest.fixture
@@ -201,13 +204,16 @@ def test_other_sections_hold_the_files_numbers(page: str) -> None:
     parsed = parse(page).tables
     funnel = next(t for t in parsed if any(row[0][0].strip() == "c ≤ 0.75" for row in t))
     counts = [[text.strip() for text, _ in row] for row in funnel[1:]]
+    assert counts[0] == ["visited", "96", "1,536"]
     assert counts[1] == ["c ≤ 0.75", "71", "1,136"]
     assert counts[-1] == ["drawn", "48", "48"]
     sets = next(table for table in parsed if "sequences" in [text for text, _ in table[0]])
     ssgr = [text for text, _ in sets[-1]]
     # 48 sequences of 100, 101 ... 147 tokens
     assert ssgr == ["SSGR", "stories", "0.75", "median", "48", "5,928", "124", "0.50"]
-    assert "1,536 responses to 96 problems" in page
+    # the synthetic SGR knows c of every other sequence only
+    assert [text for text, _ in sets[-2]][-1] == "\u2013*"
+    assert "SGR: c is not known of 24 of its 48 problems" in plain(page)
     assert "2026-01-02 03:04 UTC" in page
     assert "torch 2.9.1" in page
     assert "max_loop_share: 0.2" in page
@@ -218,15 +224,16 @@ def test_stale_files_do_not_show(tree: Path, copy: Path, config: Config) -> None
     stale = make_config(
         calibrations={"OLD": {"source": "stories", "tau": 0.5, "length": "shortest"}},
         run={"models": ["abacus"], "pruners": ["sparsegpt"], "sparsities": [70]},
-        pool={"problems": 400, "shard_size": 200},
+        sampling=BASE["sampling"] | {"n": 4},
     )
     write_results(copy / "results", copy / "pool", stale, seed=9)
     scores = next((copy / "results/scores").rglob("sparsity=70"))
     (scores / "benchmark=easy/scores.parquet").write_bytes(b"PAR1 cut")
     # the dense model is a point of both configurations: put its scores back
-    write_results(copy / "results", copy / "pool", config)
-    before = gather(tree / "results", tree / "pool", config)
-    after = gather(copy / "results", copy / "pool", config)
+    for path in (tree / "results/scores").rglob("sparsity=0/*/scores.parquet"):
+        shutil.copy(path, copy / path.relative_to(tree))
+    before = gathered(tree, config)
+    after = gathered(copy, config)
     for name, table in vars(before).items():
         assert_frame_equal(getattr(after, name), table)
 
@@ -241,8 +248,8 @@ def test_stale_files_do_not_show(tree: Path, copy: Path, config: Config) -> None
         ("results/calibration/**/tau=1.00/**/funnel.parquet", ["funnel.parquet", "tau=1.00"]),
         ("results/checkpoints/**/length=solution/**/pruner=wanda/**/pruning.parquet",
          ["pruning.parquet", "length=solution", "pruner=wanda", "sparsity=50"]),
-        ("pool/grades/**/000048-000096.parquet",
-         ["000048-000096.parquet", "model=abacus", "source=stories", "sampling=n16"]),
+        ("results/receipts/grades/**/*.json",
+         ["no graded shard", "model=abacus", "source=stories", "sampling=n16"]),
     ],
 )  # fmt: skip
 def test_a_missing_file_is_named(copy: Path, config: Config, place: str, keys: list[str]) -> None:
@@ -251,7 +258,7 @@ def test_a_missing_file_is_named(copy: Path, config: Config, place: str, keys: l
     for path in lost:
         path.unlink()
     with pytest.raises(ReportError) as caught:
-        gather(copy / "results", copy / "pool", config)
+        gathered(copy, config)
     assert isinstance(caught.value, SsgrError)
     for key in keys:
         assert key in str(caught.value)
@@ -261,15 +268,221 @@ def test_a_truncated_file_is_named(copy: Path, config: Config) -> None:
     path = next((copy / "results/checkpoints").rglob("pruning.parquet"))
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(TableError, match=re.escape(str(path))):
-        gather(copy / "results", copy / "pool", config)
+        gathered(copy, config)
 
 
-def test_the_pool_is_the_configs_shards_only(copy: Path, config: Config) -> None:
-    shard = next((copy / "pool").rglob("000000-000048.parquet"))
-    shutil.copy(shard, shard.with_name("000096-000144.parquet"))
-    pool = gather(copy / "results", copy / "pool", config).pool
-    assert pool["problem_id"].n_unique() == config.pool.problems
-    assert len(pool) == config.pool.problems * config.sampling.n
+SIX = {  # n = 4: (tokens, correct) of what was drawn
+    "p0": [(10, False), (10, False), (10, False), (10, False)],
+    "p1": [(20, True), (10, False), (10, False), (10, False)],
+    "p2": [(30, True), (30, True), (30, True)],
+    "p3": [(20, True), (20, False), (40, True), (40, False)],
+    "p4": [(10, True), (10, True), (10, False), (10, True)],
+    "p5": [(40, True)],
+}
+TEN_PROBLEMS = {
+    "sampling": BASE["sampling"] | {"n": 4},
+    "sources": {"stories": {"data": {"loader": "abacus", "kind": "stories", "count": 10}}},
+    "calibrations": {
+        "SGR": {"source": "stories", "tau": 1.0, "length": "first"},
+        "SSGR": {"source": "stories", "tau": 0.5, "length": "median"},
+    },
+    "run": TEXT_RUN | {"calibrations": ["SGR", "SSGR"]},
+}
+
+
+def drawn(problems: dict[str, list[tuple[int, bool]]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {"problem_id": problem, "sample": sample, "tokens": tokens, "correct": correct}
+            for problem, responses in problems.items()
+            for sample, (tokens, correct) in enumerate(responses)
+        ]
+    )
+
+
+def plain(page: str) -> str:
+    """The page's text, without tags and line breaks."""
+    text = re.sub(r"<style>.*?</style>|<[^>]*>", "", page, flags=re.DOTALL)
+    return " ".join(text.replace("&nbsp;", " ").split())
+
+
+def test_of_a_stopped_problem_only_bounds_are_known() -> None:
+    problems = pool_statistics.by_problem(drawn(SIX), 4, [(0.0, 0.5), (0.0, 1.0)])
+    assert problems["low"].to_list() == [0, 0.25, 0.75, 0.5, 0.75, 0.25]
+    assert problems["high"].to_list() == [0, 0.25, 1, 0.5, 0.75, 1]
+    assert problems["whole"].to_list() == [True, True, False, True, True, False]
+    assert problems["known"].to_list() == [None, None, "> 0.50", None, None, "unknown"]
+    found = pool_statistics.correctness(problems)
+    assert found.drawn == pytest.approx((0 + 0.25 + 1 + 0.5 + 0.75 + 1) / 6)
+    assert (found.mean.low, found.mean.high) == pytest.approx((2.5 / 6, 3.5 / 6))
+    assert (found.always.low, found.always.high) == pytest.approx((0, 2 / 6))
+    assert (found.never.low, found.never.high) == pytest.approx((1 / 6, 1 / 6))
+
+
+@pytest.mark.parametrize(
+    ("correct", "wrong", "bands", "known"),
+    [
+        (13, 0, [(0.0, 0.75)], "> 0.75"),
+        (13, 0, [(0.0, 0.5), (0.0, 0.75)], "> 0.75"),
+        (12, 1, [(0.0, 0.75)], "unknown"),  # could still be 12 / 16
+        (0, 9, [(0.5, 0.99)], "< 0.50"),
+        (0, 8, [(0.5, 1.0)], "unknown"),  # 8 / 16 is in the band
+        (1, 4, [(0.0, 0.75)], "≤ 0.75"),
+        (5, 8, [(0.25, 0.5)], "≥ 0.25, ≤ 0.50"),
+        (1, 0, [(0.0, 1.0)], "unknown"),
+    ],
+)
+def test_what_is_certain_of_a_stopped_problem(
+    correct: int, wrong: int, bands: list[tuple[float, float]], known: str
+) -> None:
+    responses = [(10, True)] * correct + [(10, False)] * wrong
+    problems = pool_statistics.by_problem(drawn({"p": responses}), 16, bands)
+    assert problems["known"].to_list() == [known]
+
+
+def test_the_extent_weighs_problems_alike() -> None:
+    problems = pool_statistics.by_problem(drawn(SIX), 4, [])
+    found = pool_statistics.extent(problems, 380, 10, 4)
+    # mean lengths: 10, 12.5, 30, 30, 10, 40
+    assert vars(found.drawn) == {"problems": 6, "responses": 20, "tokens": 380, "estimated": False}
+    assert vars(found.visited) == {
+        "problems": 6, "responses": 24, "tokens": 530, "estimated": True}  # fmt: skip
+    assert vars(found.source) == {
+        "problems": 10, "responses": 40, "tokens": 883, "estimated": True}  # fmt: skip
+
+
+def test_what_is_whole_is_not_estimated() -> None:
+    whole = drawn({name: SIX[name] for name in ("p0", "p1", "p3")})  # 40 + 50 + 120 tokens
+    problems = pool_statistics.by_problem(whole, 4, [])
+    some = pool_statistics.extent(problems, 210, 6, 4)
+    assert some.drawn == some.visited
+    assert (some.source.tokens, some.source.estimated) == (420, True)
+    every = pool_statistics.extent(problems, 210, 3, 4)
+    assert every.drawn == every.visited == every.source
+
+
+def test_length_shares_weigh_problems_alike() -> None:
+    shares = pool_charts.length_shares(drawn(SIX), 40)
+    correct = shares.filter((pl.col("verdict") == "correct") & (pl.col("share") > 0))
+    # 32 bins of 1.25 tokens; p4 gives 3/4 of its weight, p1 a quarter, p3 two, p2 and p5 all of it
+    assert correct["bin"].to_list() == [8, 16, 24, 31]
+    expected = [100 * weight / 3.5 for weight in (0.75, 0.5, 1.0, 1.25)]
+    assert correct["share"].to_list() == pytest.approx(expected)
+
+
+def test_a_stopped_pool_is_shown_as_far_as_it_is_known(tmp_path: Path) -> None:
+    config = make_config(**TEN_PROBLEMS)
+    results, pool = tmp_path / "results", tmp_path / "pool"
+    write_results(results, tmp_path / "other", config)
+    place = ("abacus", "stories", "000000-000006")
+    shard = write_shard(results, pool, config, place, drawn(SIX), seconds=38)
+    text = render(gather(results, pool, config, [shard]), config, made=MADE, versions=VERSIONS)
+    said = plain(text)
+    assert "20 responses to 6 problems. 2 of the problems were stopped early" in said
+    assert "58.3 % of what was drawn is correct; of all 4 responses to each" in said
+    assert "it would be between 41.7 and 58.3 %." in said
+    assert "Always answered correctly: at most 33.3 % of the problems; never: 16.7 %." in said
+    assert "380 tokens: 43.0 % of the estimated 883 of the full pool" in said
+    assert "4 responses to each of the source's 10 problems" in said
+    assert "Stopping early alone saved an estimated 28.3 % of the tokens" in said
+    assert "0.0106 CPU-hours (hours of jobs without a GPU), at 10 tokens/s a job." in said
+    costs = next(t for t in parse(text).tables if t[1][0][0].strip() == "drawn")
+    assert [[cell.strip() for cell, _ in row] for row in costs[1:]] == [
+        ["drawn", "6", "20", "380"],
+        ["all 4 responses to the visited problems", "6", "24", "≈ 530"],
+        ["all 4 responses to every problem", "10", "40", "≈ 883"],
+    ]
+    bars = re.findall(r"<title>([^<]* \d+ problem)</title>", text.replace("&gt;", ">"))
+    assert sorted(set(bars)) == [
+        *(f"c = {k} / 4: 1 problem" for k in range(4)),
+        "stopped early, c > 0.50: 1 problem",
+        "stopped early, c unknown: 1 problem",
+    ]
+
+
+def test_costs_are_those_of_the_receipts(tmp_path: Path) -> None:
+    config = make_config(**TEN_PROBLEMS)
+    results, pool = tmp_path / "results", tmp_path / "pool"
+    write_results(results, tmp_path / "other", config)
+    first, second = (("abacus", "stories", f"{a:06d}-{a + 5:06d}") for a in (0, 5))
+    two = drawn({name: SIX[name] for name in ("p0", "p1")})
+    three = drawn({name: SIX[name] for name in ("p2", "p3", "p5")})
+    shards = [
+        write_shard(results, pool, config, first, two, seconds=1800, gpus=2),
+        write_shard(results, pool, config, second, three, seconds=900, resumed=2),
+    ]
+    found = gather(results, pool, config, shards)
+    assert found.costs.to_dicts() == [
+        {"model": "abacus", "source": "stories", "source_problems": 10, "tokens": 340,
+         "timed_tokens": 90 + 188, "resumed": 2, "seconds": 2700.0,
+         "gpu_seconds": 3600.0, "cpu_seconds": 900.0}
+    ]  # fmt: skip
+    said = plain(render(found, config, made=MADE, versions=VERSIONS))
+    assert "The engines took 1 GPU-hours and 0.25 CPU-hours (hours of jobs without a GPU)" in said
+    assert "not counting 2 responses of runs that were cut off" in said
+
+
+def test_early_stop_hides_nothing_that_it_claims_to_know(tmp_path: Path) -> None:
+    """On the same draws: bounds hold the full pool's ratios, and what is exact is the same."""
+    run = TEXT_RUN | {"calibrations": ["SGR", "SSGR"]}
+    found = {}
+    for early in (True, False):
+        config = make_config(run=run, sampling=BASE["sampling"] | {"early_stop": early})
+        root = tmp_path / str(early)
+        write_results(root / "results", root / "pool", config)
+        tables_of = gathered(root, config)
+        bands = pool_statistics.bands(config, "stories")
+        found[early] = pool_statistics.by_problem(tables_of.pool, 16, bands)
+        said = plain(render(tables_of, config, made=MADE, versions=VERSIONS))
+        assert ("stopped early" in said) == early
+        assert ("1,536 responses to 96 problems, " in said) != early
+    both = found[True].join(found[False], on="problem_id", suffix="_full", validate="1:1")
+    assert len(both) == 96
+    assert both["whole_full"].all()
+    assert both.select((pl.col("low_full").is_between("low", "high")).all()).item()
+    stopped = both.filter(~pl.col("whole"))
+    assert len(stopped) > 10
+    assert set(stopped["known"]) == {"> 0.75"}
+    assert stopped["low_full"].min() > 0.75  # type: ignore[operator]
+    some, every = (pool_statistics.correctness(found[early]) for early in (True, False))
+    assert some.mean.low < every.mean.low == every.mean.high < some.mean.high
+    assert some.never == every.never
+    assert some.always.low <= every.always.low <= some.always.high
+
+
+def test_a_whole_full_pool_is_called_so(tmp_path: Path) -> None:
+    config = make_config(
+        **TEN_PROBLEMS
+        | {"sources": {"stories": {"data": {"loader": "abacus", "kind": "stories", "count": 3}}}}
+    )
+    results, pool = tmp_path / "results", tmp_path / "pool"
+    write_results(results, tmp_path / "other", config)
+    whole = drawn({name: SIX[name] for name in ("p0", "p1", "p3")})
+    shard = write_shard(results, pool, config, ("abacus", "stories", "000000-000006"), whole)
+    said = plain(render(gather(results, pool, config, [shard]), config, versions=VERSIONS))
+    assert "12 responses to 3 problems, 25.0 % of them correct." in said
+    assert "Always answered correctly: 0.0 % of the problems; never: 33.3 %." in said
+    assert "210 tokens: the full pool, 4 responses to each of the source's 3 problems." in said
+    assert "estimated" not in said
+
+
+def test_a_part_of_the_pool_that_changed_is_named(copy: Path, config: Config) -> None:
+    part = next((copy / "pool/grades").rglob("000048-000096.parquet"))
+    content = part.read_bytes()
+    part.unlink()
+    with pytest.raises(PoolError, match=re.escape(str(part))):
+        gathered(copy, config)
+    part.write_bytes(content[:-1] + b"?")
+    with pytest.raises(PoolError, match=re.escape(str(part))):
+        gathered(copy, config)
+
+
+def test_the_pool_is_the_visited_shards_only(copy: Path, config: Config) -> None:
+    first, second = graded_shards(copy / "results")
+    pool = gather(copy / "results", copy / "pool", config, [second]).pool
+    assert pool["problem_id"].n_unique() == 48
+    assert pool["problem_id"].str.starts_with("000048-000096/").all()
+    assert "000000-000048" in first.name
 
 
 def test_text_alone_needs_no_pool_and_one_benchmark_no_average(tmp_path: Path) -> None:
@@ -293,7 +506,7 @@ def test_models_sparsities_and_pruners_without_calibration(tmp_path: Path) -> No
              "benchmarks": ["easy", "hard"]},
     )  # fmt: skip
     write_results(tmp_path / "results", tmp_path / "pool", config)
-    found = gather(tmp_path / "results", tmp_path / "pool", config)
+    found = gathered(tmp_path, config)
     text = render(found, config, made=MADE, versions=VERSIONS)
     table = [[cell.strip() for cell, _ in row] for row in parse(text).tables[0]]
     block = [["Wanda, 50\u00a0%"], ["C4"], ["SSGR"], ["Wanda, 2:4"], ["C4"], ["SSGR"],
@@ -310,7 +523,7 @@ def test_models_sparsities_and_pruners_without_calibration(tmp_path: Path) -> No
 def test_magnitude_alone_has_no_funnel_and_no_error_curves(tmp_path: Path) -> None:
     config = make_config(run=TEXT_RUN | {"pruners": ["magnitude"]})
     write_results(tmp_path / "results", tmp_path / "pool", config)
-    found = gather(tmp_path / "results", tmp_path / "pool", config)
+    found = gathered(tmp_path, config)
     assert found.calibrations.is_empty()
     assert found.funnel.is_empty()
     text = render(found, config, made=MADE, versions=VERSIONS)
@@ -367,7 +580,7 @@ def test_rounded_ties_are_all_best() -> None:
 
 
 def test_the_average_weighs_benchmarks_alike(tree: Path, config: Config) -> None:
-    scores = gather(tree / "results", tree / "pool", config).scores
+    scores = gathered(tree, config).scores
     averaged = with_average(scores)
     assert len(averaged) == len(scores) + len(scores) // 4
     found = {finding.pruner: finding for finding in findings(averaged)}
@@ -392,7 +605,13 @@ def test_a_calibration_keeps_its_colour_whatever_is_run(config: Config) -> None:
 def test_a_report_that_fails_leaves_nothing_behind(copy: Path, config: Config) -> None:
     shutil.rmtree(copy / "results/scores")
     with pytest.raises(ReportError, match="35 more"):
-        write_report(copy / "results", copy / "pool", config, copy / "report/index.html")
+        write_report(
+            copy / "results",
+            copy / "pool",
+            config,
+            copy / "report/index.html",
+            graded_shards(copy / "results"),
+        )
     assert not (copy / "report").exists()
 
 

@@ -209,7 +209,9 @@ def visited_grades(wildcards):
     """The graded shards that some calibration of this run has visited."""
     asked = points.points(CONFIG).filter(points.FROM_POOL)
     receipts = []
-    for keys in asked.select(points.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts():
+    for keys in (
+        asked.select(points.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
+    ):
         for wave in range(len(tallies(keys))):
             receipts += shards_of_wave("grades", SimpleNamespace(**keys), wave)
     return sorted(set(receipts))

@@ -3,8 +3,6 @@
 
 
 rule plan:
-    params:
-        config=as_json(CONFIG),
     log:
         f"{LOGS}/plan.log",
     conda:
@@ -13,6 +11,8 @@ rule plan:
     resources:
         gpu=0,
         mem_mb=1000,
+    params:
+        config=as_json(CONFIG),
     message:
         "What this configuration will take"
     shell:

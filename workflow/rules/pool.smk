@@ -18,9 +18,9 @@ rule sample:
         f"{LOGS}/sample/{SHARD}.log",
     benchmark:
         f"{COSTS}/sample/{SHARD}.tsv"
+    priority: 10  # a wave ends when its last shard does: before anything else
     conda:
         sampling_environment
-    priority: 10 # a wave ends when its last shard does: before anything else
     threads: model_threads
     resources:
         gpu=shard_gpu,

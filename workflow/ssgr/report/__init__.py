@@ -1,27 +1,34 @@
 """The report: one self-contained page that redraws the paper's tables and figures for a run.
 
-``gather`` collects the tables that a config asks for, ``comparison`` says what they amount to,
-``charts`` draws them and ``page`` sets the page.
+``gather`` collects the tables that a config asks for; ``comparison`` says what the scores amount
+to and ``pool_statistics`` what is known of the pool; ``charts`` and ``pool_charts`` draw them, and
+``page`` sets the page.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ssgr.config import Config
-from ssgr.report.gather import ReportError, ReportTables, gather
+from ssgr.report.gather import ReportTables, gather
 from ssgr.report.page import render
 
-__all__ = ["ReportError", "ReportTables", "gather", "render", "write_report"]
+__all__ = ["ReportTables", "gather", "render", "write_report"]
 
 
-def write_report(results: Path, pool: Path, config: Config, out: Path) -> None:
+def write_report(
+    results: Path, pool: Path, config: Config, out: Path, graded: Sequence[Path] = ()
+) -> None:
     """Gather what ``config`` asks for from ``results`` and ``pool``, and write the page, whole.
 
+    ``graded`` are the receipts of the pool's shards that were visited.
+
     Raises:
-        ReportError: a wanted table does not exist; names its keys.
+        ReportError: a wanted table does not exist, or nothing of a wanted pool; names its keys.
         TableError: a wanted table is truncated or of another schema.
+        PoolError: a part of the pool is gone or has changed.
     """
-    page = render(gather(results, pool, config), config)
+    page = render(gather(results, pool, config, graded), config)
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:

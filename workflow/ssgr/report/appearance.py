@@ -16,6 +16,7 @@ MUTED = "#5b6470"
 HAIRLINE = "#e3e6ea"
 CORRECT = "#44aa99"
 WRONG = "#b0b5bc"
+STOPPED = "#b9ddd7"  # a pale CORRECT: how often is not known exactly
 HUES = (
     "#e69f00", "#cc79a7", "#56b4e9", "#0072b2", "#009e73", "#d55e00",
     "#882255", "#999933", "#332288", "#ddcc77", "#661100", "#88ccee",

@@ -1,19 +1,17 @@
-"""The report's charts: tables in, Altair charts out. One colour per calibration in all of them.
+"""The charts of scores and errors: tables in, Altair charts out. A calibration has one colour.
 
 Each chart is drawn twice, for a desktop and for a phone: text in a shrunken chart is unreadable.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import altair as alt
 import polars as pl
 
 from ssgr.points import DENSE
-from ssgr.report.appearance import CORRECT, INK, WRONG, setting_name
+from ssgr.report.appearance import INK, setting_name
 from ssgr.report.drawing import Layout, Panel, band_axis, colour, finish, fixed
 
-BINS = 32
 WIDEST_BAR = 44
 Hues = dict[str, str]
 
@@ -58,88 +56,6 @@ def truncation(
         said=pl.format("{} % truncated", fixed("value", 1))
     )
     return _by_benchmark(percent, names, hues, low, "truncated, %")
-
-
-def correctness(pool: pl.DataFrame, taus: Sequence[float], layout: Layout) -> alt.ConcatChart:
-    """Histogram of the correctness ratio c = k/n over the problems of one source's pool.
-
-    ``taus`` are the thresholds that calibrations of this run keep problems below.
-    """
-    ratios = pool.group_by("problem_id").agg(c=pl.col("correct").mean(), n=pl.len())
-    n = int(ratios["n"].max() or 1)  # type: ignore[arg-type]
-    half = 0.5 / n
-    counts = ratios.group_by("c").agg(problems=pl.len()).sort("c")
-    bars = counts.with_columns(
-        left=pl.col("c") - 0.86 * half,
-        right=pl.col("c") + 0.86 * half,
-        said=pl.format(
-            "c = {} / {}: {} problems", (pl.col("c") * n).round().cast(pl.Int64), n, "problems"
-        ),
-    )
-    x = alt.X(
-        "left:Q",
-        title=f"correctness ratio c = k/{n}",
-        scale=alt.Scale(domain=[-half, 1 + half], nice=False),
-        axis=alt.Axis(grid=False, values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
-    )
-    histogram = (
-        alt.Chart(bars)
-        .mark_rect(color=CORRECT)
-        .encode(x=x, x2="right", y=alt.Y("problems:Q", title="problems"), y2=alt.datum(0),
-                description="said")
-    )  # fmt: skip
-    limits = [_limit(tau + half, f"τ = {tau:.2f}", 14 * row) for row, tau in enumerate(taus)]
-    _, width = layout.panel(2)
-    return finish([alt.layer(histogram, *limits).properties(width=width, height=190)], 1)
-
-
-def _limit(at: float, name: str, drop: int) -> Panel:
-    """A named vertical line, its name ``drop`` pixels below the top."""
-    base = alt.Chart(pl.DataFrame({"at": [at], "name": [name]})).encode(x="at:Q")
-    text = base.mark_text(align="right", dx=-5, baseline="top", color=INK, fontSize=12)
-    line = base.mark_rule(color=INK, strokeDash=[4, 3])
-    return alt.layer(line, text.encode(y=alt.value(2 + drop), text="name:N"))
-
-
-def pool_lengths(pool: pl.DataFrame, layout: Layout) -> alt.ConcatChart:
-    """Token lengths of the correct and of the wrong responses of one source's pool."""
-    longest = max(float(pool["tokens"].max() or 1), 1.0)  # type: ignore[arg-type]
-    step = longest / BINS
-    judged = pool.with_columns(
-        verdict=pl.when("correct").then(pl.lit("correct")).otherwise(pl.lit("wrong")),
-        bin=(pl.col("tokens") / step).floor().clip(0, BINS - 1).cast(pl.Int64),
-    )
-    share = 100 * pl.len() / pl.col("total").first()
-    counts = (
-        judged.with_columns(total=pl.len().over("verdict"))
-        .group_by("verdict", "bin")
-        .agg(share=share)
-    )
-    every = pl.DataFrame({"bin": range(BINS + 1)}, schema={"bin": pl.Int64})
-    filled = (
-        every.join(judged.select("verdict").unique(), how="cross")
-        .join(counts, on=["verdict", "bin"], how="left")
-        .with_columns(pl.col("share").fill_null(0.0), start=pl.col("bin") * step)
-        .sort("verdict", "bin")
-    )
-    fill = alt.Color(
-        "verdict:N",
-        title=None,
-        scale=alt.Scale(domain=["correct", "wrong"], range=[CORRECT, WRONG]),
-        legend=alt.Legend(orient="top", symbolType="square"),
-    )
-    _, width = layout.panel(2)
-    areas = (
-        alt.Chart(filled)
-        .mark_area(interpolate="step-after", opacity=0.55, line={"strokeWidth": 1.5})
-        .encode(
-            x=alt.X("start:Q", title="response length, tokens", axis=alt.Axis(grid=False),
-                    scale=alt.Scale(domain=[0, longest], nice=False)),
-            y=alt.Y("share:Q", title="% of its kind", stack=None),
-            color=fill,
-        )
-    )  # fmt: skip
-    return finish([areas.properties(width=width, height=190)], 1)
 
 
 def block_errors(blocks: pl.DataFrame, hues: Hues, layout: Layout) -> alt.ConcatChart:

@@ -12,13 +12,13 @@ import dataframely as dy
 import polars as pl
 
 from ssgr import tables
-from ssgr.config import REFERENCE_LENGTHS, Config
-from ssgr.errors import SsgrError
-from ssgr.points import CALIBRATION_KEYS, NONE, points, shards
+from ssgr.config import Config
+from ssgr.errors import ReportError
+from ssgr.points import CALIBRATION_KEYS, FROM_POOL, NONE, points
+from ssgr.pool import receipts, store
 
-
-class ReportError(SsgrError):
-    """The report cannot be built: a table that the configuration asks for is missing."""
+Visited = dict[tuple[str, str], list[receipts.GradedPart]]
+"""The graded parts that calibrations have visited, by (model, source)."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,17 @@ class ReportTables:
     ``scores``: a checkpoint and benchmark a row: the columns of ``ssgr.points.points``, in its
     order, ``benchmark`` and the Scores columns.
     ``calibrations``: a calibration set a row: model, label, keys, sequences, tokens,
-    mean_tokens, problems, correctness_ratio (mean, null for text and solutions).
+    mean_tokens, problems, correctness_ratio (mean; null if it is not known of every sequence, as
+    for text and solutions), unknown_ratios (sequences of which it is not known).
     ``funnel``: model, label and the Funnel columns, steps in order.
     ``blocks``: a pruned block a row: the points' columns, block, relative_error (mean over the
     block's matrices, null if unmeasured), weights, zeros, seconds.
-    ``pool``: a pool's response a row: model, source, problem_id, correct, tokens, finished;
-    empty when no calibration is taken from responses.
+    ``pool``: a drawn response of a visited problem a row: model, source, problem_id, sample,
+    correct, tokens; empty when no calibration is taken from responses.
+    ``costs``: a pool a row: model, source, source_problems (how many there are to visit), and of
+    the visited shards tokens, seconds (of jobs, engine loaded to last response), gpu_seconds
+    (times GPUs), cpu_seconds (of jobs without a GPU), timed_tokens (drawn in those seconds) and
+    resumed (responses that were not: drawn by runs that were cut off).
     """
 
     scores: pl.DataFrame
@@ -41,21 +46,26 @@ class ReportTables:
     funnel: pl.DataFrame
     blocks: pl.DataFrame
     pool: pl.DataFrame
+    costs: pl.DataFrame
 
 
-def gather(results: Path, pool: Path, config: Config) -> ReportTables:
+def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = ()) -> ReportTables:
     """Read every table that the report of ``config`` needs.
 
     Args:
         results: folder of the experiment, with ``scores``, ``calibration`` and ``checkpoints``.
-        pool: folder of the sampled responses, with ``grades``.
+        pool: folder of the sampled responses.
         config: what was run.
+        graded: receipts of the pool's graded shards that the calibrations visited.
 
     Raises:
-        ReportError: a wanted table does not exist; names its keys and how many more there are.
+        ReportError: a wanted table does not exist, or no shard of a wanted pool is among
+            ``graded``; names its keys and how many more there are.
         TableError: a wanted table is truncated or of another schema; names the file.
+        PoolError: a part of the pool is gone or has changed; names the file.
     """
     wanted = points(config)
+    visited = _visited(wanted, graded, config)
     benchmarks = pl.DataFrame({"benchmark": list(config.run_benchmarks)})
     pruned = wanted.filter(pl.col("pruner") != NONE)
     sets = pruned.filter(pl.col("source") != NONE).select("label", *CALIBRATION_KEYS)
@@ -76,7 +86,8 @@ def gather(results: Path, pool: Path, config: Config) -> ReportTables:
         blocks=_collect(
             results / "checkpoints", "pruning.parquet", pruned, tables.PruningReport, _blocks
         ),
-        pool=_pool(pool / "grades", sets, config),
+        pool=_pool(pool, visited),
+        costs=_costs(results, pool, visited),
     )
 
 
@@ -103,7 +114,9 @@ def _collect(
 
 def _locate(root: Path, name: str, wanted: pl.DataFrame) -> Sequence[Path]:
     """The file of every row of ``wanted``, in order."""
-    found = {frozenset(_keys(path, root).items()): path for path in sorted(root.rglob(name))}
+    found = {
+        frozenset(_keys(path.relative_to(root)).items()): path for path in sorted(root.rglob(name))
+    }
     rows = [frozenset(row.items()) for row in wanted.iter_rows(named=True)]
     missing = [
         row for row, key in zip(wanted.iter_rows(named=True), rows, strict=True) if key not in found
@@ -118,20 +131,21 @@ def _locate(root: Path, name: str, wanted: pl.DataFrame) -> Sequence[Path]:
     return [found[key] for key in rows]
 
 
-def _keys(path: Path, root: Path) -> dict[str, str]:
-    """The ``key=value`` folders between ``root`` and the file."""
-    folders = path.relative_to(root).parts[:-1]
+def _keys(path: Path) -> dict[str, str]:
+    """The ``key=value`` folders of a path."""
+    folders = path.parts[:-1]
     return {key: value for key, found, value in (part.partition("=") for part in folders) if found}
 
 
 def _calibration_set(table: pl.DataFrame) -> pl.DataFrame:
-    lengths = pl.col("token_ids").list.len().cast(pl.Int64)
+    lengths, ratio = pl.col("token_ids").list.len().cast(pl.Int64), pl.col("correctness_ratio")
     return table.select(
         sequences=pl.len().cast(pl.Int64),
         tokens=lengths.sum(),
         mean_tokens=lengths.mean(),
         problems=pl.col("problem_id").n_unique().cast(pl.Int64),
-        correctness_ratio=pl.col("correctness_ratio").mean(),
+        correctness_ratio=pl.when(ratio.is_not_null().all()).then(ratio.mean()),
+        unknown_ratios=ratio.null_count().cast(pl.Int64),
     )
 
 
@@ -149,19 +163,57 @@ def _blocks(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _pool(root: Path, sets: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Graded responses of every (model, source) that a calibration is taken from."""
-    taken = sets.filter(~pl.col("length").is_in(REFERENCE_LENGTHS))
-    columns = ("problem_id", "sample", "correct", "tokens", "finished")
-    parts = []
-    for model, source in taken.select("model", "source").unique(maintain_order=True).iter_rows():
-        keys = {"model": model, "source": source, "sampling": config.sampling.key}
-        wanted = pl.DataFrame([keys])
-        paths = [_locate(root, f"{shard}.parquet", wanted)[0] for shard in shards(config.pool)]
-        grades = pl.concat(tables.read(path, tables.Grades).select(columns) for path in paths)
+def _visited(wanted: pl.DataFrame, graded: Sequence[Path], config: Config) -> Visited:
+    """The parts that the receipts name, of the pools that calibrations are taken from."""
+    asked = wanted.filter(FROM_POOL).select("model", "source").unique(maintain_order=True)
+    found: Visited = {}
+    for path in graded:
+        keys = _keys(path)
+        if keys.get("sampling") == config.sampling.key:
+            parts = found.setdefault((keys["model"], keys["source"]), [])
+            parts += receipts.read(path, receipts.GradedShard).parts
+    for model, source in asked.iter_rows():
+        if (model, source) not in found:
+            raise ReportError(
+                f"no graded shard of model={model}, source={source}, "
+                f"sampling={config.sampling.key} was named, but calibrations are taken from it: "
+                "name the receipts of what they visited (--graded)."
+            )
+    return {key: found[key] for key in asked.iter_rows()}
+
+
+def _pool(pool: Path, visited: Visited) -> pl.DataFrame:
+    """The graded responses of what was visited."""
+    columns = ("problem_id", "sample", "correct", "tokens")
+    keyed = pl.Schema({"model": pl.String, "source": pl.String})
+    graded = tables.Grades.create_empty().select(columns).schema
+    found = [pl.DataFrame(schema=pl.Schema({**keyed, **graded}))]
+    for (model, source), parts in visited.items():
         named = (pl.lit(model).alias("model"), pl.lit(source).alias("source"))
-        parts.append(grades.select(*named, pl.all()))
-    if parts:
-        return pl.concat(parts)
-    keyed = {"model": pl.String, "source": pl.String}
-    return pl.DataFrame(schema={**keyed, **tables.Grades.create_empty().select(columns).schema})
+        for part in parts:
+            grades = receipts.open_part(pool, part.grades, tables.Grades)
+            found.append(grades.select(*named, *columns))
+    return pl.concat(found)
+
+
+_COSTS: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(("model", "source"), pl.String),
+    **dict.fromkeys(("source_problems", "tokens", "timed_tokens", "resumed"), pl.Int64),
+    **dict.fromkeys(("seconds", "gpu_seconds", "cpu_seconds"), pl.Float64),
+}
+
+
+def _costs(results: Path, pool: Path, visited: Visited) -> pl.DataFrame:
+    """What was drawn of each pool, in which time, by the receipts of its parts."""
+    rows = []
+    for (model, source), parts in visited.items():
+        problems = tables.count_rows(results / "problems" / f"source={source}" / "problems.parquet")
+        for part in parts:
+            drawn = store.read_receipt(pool / part.responses.path, store.ResponsesReceipt)
+            timed = round(drawn.tokens * (1 - drawn.resumed / max(drawn.rows, 1)))
+            on_gpu, without = drawn.seconds * drawn.gpus, drawn.seconds * (drawn.gpus == 0)
+            rows.append((model, source, problems, drawn.tokens, timed, drawn.resumed,
+                         drawn.seconds, on_gpu, without))  # fmt: skip
+    spent = pl.DataFrame(rows, schema=_COSTS, orient="row")
+    keys = ("model", "source", "source_problems")
+    return spent.group_by(keys, maintain_order=True).agg(pl.all().sum())

@@ -18,13 +18,15 @@ from markupsafe import Markup
 
 from ssgr.config import REFERENCE_LENGTHS, Config
 from ssgr.points import NONE
-from ssgr.report import charts
+from ssgr.report import charts, pool_charts, pool_statistics
 from ssgr.report.appearance import AVERAGE, benchmark_names, colours, setting_name
 from ssgr.report.comparison import compare, headline, with_average
 from ssgr.report.drawing import DESKTOP, PHONE, Layout, svg
 from ssgr.report.gather import ReportTables
 
 Row = dict[str, Any]
+STEPS = {"pool": "visited"}
+"""Steps of a funnel that read better under another name."""
 SOFTWARE = ("ssgr", "torch", "transformers", "vllm", "math-verify", "polars", "snakemake")
 
 
@@ -45,6 +47,32 @@ def render(
     """
     averaged = compare(with_average(tables.scores))
     hues = colours(config)
+    return (
+        _environment()
+        .get_template("template.html.j2")
+        .render(
+            config=config,
+            style=Markup(resources.files("ssgr.report").joinpath("style.css").read_text("utf-8")),
+            sentences=headline(averaged, config),
+            hues=hues,
+            header=_header(tables.scores, config),
+            models=[
+                {"name": model}
+                | _results(averaged.filter(pl.col("model") == model), config, hues)
+                | _calibrations(tables, model)
+                | _pruning(tables.blocks.filter(pl.col("model") == model), model, hues)
+                | {"pools": _pools(tables, model, config)}
+                for model in config.run.models
+            ],
+            timed_out=tables.scores["timed_out"].sum(),
+            source_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+            made=made or datetime.now(UTC),
+            versions=installed_versions() if versions is None else versions,
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("ssgr.report", "."),
         autoescape=select_autoescape(["html", "j2"]),
@@ -52,25 +80,8 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("template.html.j2").render(
-        config=config,
-        style=Markup(resources.files("ssgr.report").joinpath("style.css").read_text("utf-8")),
-        sentences=headline(averaged, config),
-        hues=hues,
-        header=_header(tables.scores, config),
-        models=[
-            {"name": model}
-            | _results(averaged.filter(pl.col("model") == model), config, hues)
-            | _calibrations(tables, model)
-            | _pruning(tables.blocks.filter(pl.col("model") == model), model, hues)
-            | {"pools": _pools(tables, model, config)}
-            for model in config.run.models
-        ],
-        timed_out=tables.scores["timed_out"].sum(),
-        source_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-        made=made or datetime.now(UTC),
-        versions=installed_versions() if versions is None else versions,
-    )
+    environment.filters |= {"three": _three_digits, "two": _two_digits}
+    return environment
 
 
 def installed_versions() -> dict[str, str]:
@@ -138,8 +149,10 @@ def _calibrations(tables: ReportTables, model: str) -> Row:
         row["unit"] = "documents" if row["length"] == "text" else "problems"
         row["of_responses"] = row["length"] not in REFERENCE_LENGTHS
         row["steps"] = [
-            step | {"share": 100 * step["problems"] / widest} for step in steps.to_dicts()
-        ]
+            step | {"share": 100 * step["problems"] / widest,
+                    "step": STEPS.get(step["step"], step["step"])}
+            for step in steps.to_dicts()
+        ]  # fmt: skip
         entries.append(row)
     return {"calibrations": entries}
 
@@ -166,31 +179,60 @@ def _pruning(blocks: pl.DataFrame, model: str, hues: dict[str, str]) -> Row:
 
 
 def _pools(tables: ReportTables, model: str, config: Config) -> list[Row]:
-    """Charts and counts of the pools that one model's calibrations are taken from."""
+    """Charts, counts and costs of the pools that one model's calibrations are taken from."""
     own = tables.pool.filter(pl.col("model") == model)
-    return [_pool(rows, config) for rows in own.partition_by("source", maintain_order=True)]
+    found = []
+    for rows in own.partition_by("source", maintain_order=True):
+        cost = tables.costs.filter(model=model, source=rows["source"][0]).row(0, named=True)
+        found.append(_pool(rows, cost, config))
+    return found
 
 
-def _pool(rows: pl.DataFrame, config: Config) -> Row:
-    source, name = rows["source"][0], f"{rows['model'][0]}-{rows['source'][0]}"
-    bounds = {
-        float(bound)
-        for entry in config.run_calibrations.values()
-        if entry.source == source and entry.tau
-        for bound in entry.tau.split("..")
-    }
-    taus = sorted(bound for bound in bounds if 0 < bound < 1)
-    ratios = rows.group_by("problem_id").agg(pl.col("correct").mean())["correct"]
+def _pool(rows: pl.DataFrame, cost: Row, config: Config) -> Row:
+    source, name = cost["source"], f"{cost['model']}-{cost['source']}"
+    n, bands = config.sampling.n, pool_statistics.bands(config, source)
+    problems = pool_statistics.by_problem(rows, n, bands)
+    found = pool_statistics.extent(problems, cost["tokens"], cost["source_problems"], n)
     return {
         "source": source,
-        "problems": len(ratios),
-        "responses": len(rows),
-        "correct": rows["correct"].mean(),
-        "always": (ratios == 1).mean(),
-        "never": (ratios == 0).mean(),
-        "ratios": _figure(f"ratios-{name}", lambda layout: charts.correctness(rows, taus, layout)),
-        "lengths": _figure(f"pool-{name}", lambda layout: charts.pool_lengths(rows, layout)),
+        "n": n,
+        "stopped": problems["whole"].not_().sum(),
+        "fewest": problems["drawn"].min(),
+        "correct": pool_statistics.correctness(problems),
+        "extent": found,
+        "scopes": _scopes(found, n),
+        "cost": cost,
+        "ratios": _figure(
+            f"ratios-{name}", lambda layout: pool_charts.ratios(problems, bands, n, layout)
+        ),
+        "lengths": _figure(f"pool-{name}", lambda layout: pool_charts.lengths(rows, layout)),
     }
+
+
+def _scopes(extent: pool_statistics.Extent, n: int) -> list[Row]:
+    """What was drawn, and what more would be, each named; what is the same is shown once."""
+    named = {
+        "drawn": extent.drawn,
+        f"all {n} responses to the visited problems": extent.visited,
+        f"all {n} responses to every problem": extent.source,
+    }
+    shown = {scope: name for name, scope in reversed(named.items())}
+    most = max(scope.tokens for scope in shown) or 1
+    return [
+        {"name": name, "scope": scope, "percent": 100 * scope.tokens / most}
+        for scope, name in reversed(shown.items())
+    ]
+
+
+def _three_digits(number: float) -> str:
+    """A number with three significant digits, whole if it is larger."""
+    rounded = float(f"{number:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{number:.3g}"
+
+
+def _two_digits(percent: float) -> str:
+    """A percentage with one decimal, or with two significant digits if it is small."""
+    return f"{percent:.1f}" if percent >= 9.95 else f"{percent:.2g}"
 
 
 def _figure(name: str, draw: Callable[[Layout], alt.ConcatChart]) -> Markup:
