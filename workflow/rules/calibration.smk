@@ -1,7 +1,7 @@
 # Needs:  the pool's graded responses, or a source's reference solutions or documents
 # Makes:  {results}/tally/…/wave=…/candidates.parquet: what a calibration point found so far
 #         {results}/calibration/model=…/source=…/tau=…/length=…/budget=…/calibration.parquet
-#         and funnel.parquet beside it
+#         and beside it funnel.parquet, and visited.json, the pool's shards that were looked at
 #
 # A point asks the pool for wave after wave of shards, until its budget is retained and no further.
 
@@ -13,6 +13,7 @@ checkpoint tally:
     output:
         candidates=f"{TALLY}/candidates.parquet",
         funnel=f"{TALLY}/funnel.parquet",
+        visited=f"{TALLY}/visited.json",
     log:
         f"{LOGS}/tally/{POINT}/wave={{wave}}.log",
     benchmark:
@@ -47,6 +48,7 @@ rule select:
     output:
         calibration=f"{CALIBRATION}/calibration.parquet",
         funnel=f"{CALIBRATION}/funnel.parquet",
+        visited=f"{CALIBRATION}/visited.json",
     log:
         f"{LOGS}/select/{POINT}.log",
     benchmark:

@@ -205,21 +205,9 @@ def candidates_flag(wildcards, input):
     return shlex.join(["--candidates", input.candidates]) if input.candidates else ""
 
 
-def visited_grades(wildcards):
-    """The graded shards that some calibration of this run has visited."""
-    asked = points.points(CONFIG).filter(points.FROM_POOL)
-    receipts = []
-    for keys in (
-        asked.select(points.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
-    ):
-        for wave in range(len(tallies(keys))):
-            receipts += shards_of_wave("grades", SimpleNamespace(**keys), wave)
-    return sorted(set(receipts))
-
-
 def visited_flags(wildcards, input):
-    """The visited shards as flags."""
-    return shlex.join(word for file in input.pool for word in ("--graded", file))
+    """What the calibrations visited of the pool, as flags."""
+    return shlex.join(word for file in input.visited for word in ("--visited", file))
 
 
 def source_data(wildcards):
@@ -335,11 +323,14 @@ def report_inputs(wildcards):
         "checkpoints": [
             CHECKPOINT.format(**key) for key in keys if key["pruner"] != "none"
         ],
-        "funnels": sorted(
-            {
-                f"{CALIBRATION}/funnel.parquet".format(**key)
-                for key in keys
-                if key["source"] != "none"
-            }
-        ),
+        "funnels": sets_of_run(keys, "funnel.parquet"),
+        "visited": sets_of_run(keys, "visited.json"),
     }
+
+
+def sets_of_run(keys, name):
+    """A file of every calibration set of the run."""
+    files = [
+        f"{CALIBRATION}/{name}".format(**key) for key in keys if key["source"] != "none"
+    ]
+    return sorted(set(files))

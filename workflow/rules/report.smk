@@ -6,7 +6,6 @@
 rule report:
     input:
         unpack(report_inputs),
-        pool=visited_grades,
     output:
         REPORT,
     log:
@@ -21,9 +20,9 @@ rule report:
         mem_mb=4000,
     params:
         config=as_json(CONFIG),
-        pool=visited_flags,
+        visited=visited_flags,
         code=provenance.code_digest("ssgr.report"),
     message:
         "Draw the report"
     shell:
-        "python -m ssgr report --config {params.config:q} {params.pool} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr report --config {params.config:q} {params.visited} --out {output:q} > {log:q} 2>&1"

@@ -1,5 +1,6 @@
 """`score` and `report`: what came out of it."""
 
+import json
 from pathlib import Path
 
 from pydantic import Field
@@ -26,12 +27,13 @@ class ReportCommand(Strict):
     """Draw the report: one page that works offline."""
 
     config: Config = Field(description="the whole configuration, as JSON")
-    graded: list[Path] = Field([], description="receipts of the pool's shards that were visited")
+    visited: list[Path] = Field([], description="what the calibrations visited of the pool")
     out: Path = Field(description="HTML file to write")
 
     def cli_cmd(self) -> None:
         """Gather, render, write."""
         from ssgr.report import write_report
 
+        graded = {Path(name) for file in self.visited for name in json.loads(file.read_text())}
         results, pool = Path(self.config.results), Path(self.config.pool.path)
-        write_report(results, pool, self.config, self.out, self.graded)
+        write_report(results, pool, self.config, self.out, sorted(graded))

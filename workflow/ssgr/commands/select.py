@@ -1,5 +1,6 @@
 """`tally` and `select`: what a pool offers, wave by wave, and the calibration set taken of it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
 from ssgr.errors import SsgrError
 from ssgr.pool import receipts
+from ssgr.pool.store import write_text
 from ssgr.provenance import describe
 from ssgr.selection import LENGTH_RULES, Tally, choose, merge, tally
 from ssgr.settling import Demand, settled
@@ -26,6 +28,8 @@ from ssgr.tables import (
 )
 
 COUNTS = "funnel.parquet"
+VISITED = "visited.json"
+"""The receipts of the graded shards that were looked at."""
 
 
 class TallyCommand(Strict):
@@ -40,7 +44,9 @@ class TallyCommand(Strict):
     pool: Path = Field(description="the pool's folder")
     graded: list[Path] = Field(description="receipts of the wave's graded shards")
     before: Path | None = Field(None, description="Candidates of the wave before")
-    out: Path = Field(description="Candidates table to write, with a funnel table beside it")
+    out: Path = Field(
+        description="Candidates table to write, beside it its funnel and what was visited"
+    )
 
     def cli_cmd(self) -> None:
         """Tally one shard after another and write what is left: memory stays flat."""
@@ -50,6 +56,8 @@ class TallyCommand(Strict):
             total = merge(total, part, self.budget)
         spec = describe(tally=self.model_dump(exclude={"pool", "graded", "before", "out"}))
         write(total.counts, Funnel, self.out.with_name(COUNTS), spec)
+        visited = [*_visited(self.before), *map(str, self.graded)]
+        write_text(self.out.with_name(VISITED), json.dumps(visited, indent=1) + "\n")
         write(total.candidates, Candidates, self.out, spec)
         print(total.counts, f"{len(total.candidates)} of {self.budget.sequences} sequences")
 
@@ -81,6 +89,11 @@ class TallyCommand(Strict):
         assert self.tau is not None
         found = tally(rows, self.length, self.tau, self.filters, self.budget, self.samples)
         return Tally(found.candidates.select(Candidates.column_names()), found.counts)
+
+
+def _visited(candidates: Path | None) -> list[str]:
+    """The shards visited up to a tally; none without one."""
+    return json.loads(candidates.with_name(VISITED).read_text()) if candidates else []
 
 
 _NO_GRADES = Grades.create_empty().with_columns(
@@ -120,6 +133,8 @@ class SelectCommand(Strict):
         calibration, funnel = make()
         spec = describe(select=self.model_dump(exclude={"pool", "candidates", "out", "funnel"}))
         write(funnel, Funnel, self.funnel, spec)
+        visited = json.dumps(_visited(self.candidates), indent=1) + "\n"
+        write_text(self.out.with_name(VISITED), visited)
         write(calibration, Calibration, self.out, spec)
         print(funnel)
 
