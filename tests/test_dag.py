@@ -152,7 +152,7 @@ def test_another_tau_samples_nothing(done: Experiment) -> None:
     plan = done.plan()
     done.configure()
     assert plan == {
-        **{"all": 1, "report": 1, "select": 1, "prune": 1},
+        **{"all": 1, "report": 1, "tally": 1, "select": 1, "prune": 1},
         **dict.fromkeys(("sample_benchmark", "grade_benchmark", "score"), 4),
     }
 
@@ -182,7 +182,7 @@ def test_a_larger_budget_extends_the_same_pool(done: Experiment) -> None:
     second = Experiment(done.workflow, base / "grown")
     budget = {"sequences": 7, "tokens": 600}
     second.configure({"pool": {**POOL, "path": str(pool)}, "budget": budget})
-    point = "model=abacus/source=stories/tau=1.00/length=first/budget=7x600-s0"
+    point = "model=abacus/source=stories/tau=0.75/length=median/budget=7x600-s0"
     target = f"results/calibration/{point}/calibration.parquet"
     code, said = second.snakemake(target)
     assert code == 0, said + logs(second)
@@ -225,7 +225,8 @@ def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -
     run = {**TINY["run"], "calibrations": ["H"]}  # type: ignore[dict-item]
     own = {"pool": {**POOL, "path": "pool"}}
     second.configure({"calibrations": calibration, "run": run}, own)
-    code, _ = second.snakemake()
+    point = "model=abacus/source=stories/tau=0.00/length=median/budget=3x600-s0"
+    code, _ = second.snakemake(f"results/calibration/{point}/calibration.parquet")
     assert code != 0
     assert re.search(r"good quality +0 problems", logs(second))  # after all 20 of the source
     assert re.search(r"pool +20 problems", logs(second))

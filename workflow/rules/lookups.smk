@@ -243,7 +243,7 @@ def check_pool():
     for source in {entry.source for entry in CONFIG.run_calibrations.values()}:
         for name in CONFIG.run.models:
             keys = {"model": name, "source": source, "sampling": CONFIG.sampling.key}
-            folder = Path(f"{POOL}/responses/{SHARD}".format(**keys, shard="")).parent
+            folder = Path(pool_shard({**keys, "shard": "any"})).parent
             wanted = store.manifest(CONFIG.models[name], CONFIG.sampling.drawn)
             store.check_manifest(folder, wanted)
 
