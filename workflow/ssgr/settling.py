@@ -168,7 +168,7 @@ def settled(graded: pl.DataFrame, demand: Demand, filters: Filters, n: int) -> p
 
 
 def _covers(theirs: Demand, ours: Demand, same_filters: bool) -> bool:
-    if theirs.length in FIRST or ours.length in FIRST:
+    if theirs.length in FIRST:
         return theirs == ours and same_filters
     (low, high), (lower, higher) = ours.band, theirs.band
     return lower <= low and high <= higher

@@ -84,10 +84,10 @@ class SampleShardCommand(Strict):
         questions = text_digest(problems["question"])
         if len(problems):  # a wave may reach beyond the source's end
             shard.check_questions(questions, self.problems)
-            if not shard.complete():
+            if not shard.complete() or shard.left_a_journal():
                 store.claim(self.shard.parent, manifest)
                 with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
-                    if not shard.complete():
+                    if not shard.complete() or shard.left_a_journal():
                         self._draw(shard, problems, questions)
         held = shard.sampled(self.pool)
         receipts.write(held, self.out)

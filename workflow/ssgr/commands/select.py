@@ -36,7 +36,7 @@ class TallyCommand(Strict):
     """Add the shards of a wave to what a calibration point has found so far."""
 
     length: str = Field(description="length rule")
-    tau: Tau = Field(description="difficulty threshold on c, or a band lo..hi")
+    tau: Tau = Field("1.00", description="difficulty threshold on c, or a band lo..hi")
     budget: Budget = Field(description="sequences, tokens of each, seed")
     filters: Filters = Field(Filters(), description="quality thresholds")
     samples: int = Field(description="n: responses that a full pool has of each problem")
@@ -74,9 +74,9 @@ class TallyCommand(Strict):
             for part in receipts.read(path, receipts.GradedShard).parts
         ]
         rows = pl.concat([_NO_GRADES, *graded])
+        tau = self.tau or "1.00"
         if self.early_stop:
-            assert self.tau is not None
-            demand = Demand(tau=self.tau, length=self.length)
+            demand = Demand(tau=tau, length=self.length)
             needed = settled(rows, demand, self.filters, self.samples)
             undecided = rows["problem_id"].n_unique() - needed["problem_id"].n_unique()
             if undecided:
@@ -86,8 +86,7 @@ class TallyCommand(Strict):
                     "they lack."
                 )
             rows = needed
-        assert self.tau is not None
-        found = tally(rows, self.length, self.tau, self.filters, self.budget, self.samples)
+        found = tally(rows, self.length, tau, self.filters, self.budget, self.samples)
         return Tally(found.candidates.select(Candidates.column_names()), found.counts)
 
 

@@ -1,5 +1,6 @@
 """One shard of a pool: whether it holds what is needed, and how it grows by a part."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,10 @@ class Shard:
     def complete(self) -> bool:
         """Whether the parts' receipts say that they settle the needs."""
         return self.needs.covered_by(joined(self._settled(), self.needs.filters))
+
+    def left_a_journal(self) -> bool:
+        """Whether a run broke off between its part and the end of its journal; we may clear up."""
+        return self.journal.exists() and os.access(self.path.parent, os.W_OK)
 
     def check_questions(self, questions: str, problems: Path) -> None:
         """Compare what the parts were asked with the digest of the shard's questions.
