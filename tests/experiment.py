@@ -44,8 +44,8 @@ class Experiment:
             merged |= part
         (self.directory / "tiny.yaml").write_text(yaml.safe_dump(merged))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake here, as a user would."""
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start Snakemake here, as a user would, with these environment variables."""
         command = [
             *(sys.executable, "-m", "snakemake", *arguments),
             *("--snakefile", str(self.workflow / "Snakefile"), "--cores", "2"),
@@ -55,6 +55,7 @@ class Experiment:
         environment = os.environ | {
             "PYTHONPATH": str(self.workflow / "workflow"),
             "XDG_CACHE_HOME": str(self.workflow / "cache"),
+            **variables,
         }
         return subprocess.Popen(
             command,
@@ -65,9 +66,9 @@ class Experiment:
             start_new_session=True,
         )
 
-    def snakemake(self, *arguments: str) -> tuple[int, str]:
+    def snakemake(self, *arguments: str, **variables: str) -> tuple[int, str]:
         """Run Snakemake to its end; its exit code and what it said."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, **variables)
         said, _ = process.communicate()
         return process.returncode, said
 

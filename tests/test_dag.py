@@ -231,3 +231,30 @@ def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -
     assert re.search(r"good quality +0 problems", logs(second))  # after all 20 of the source
     assert re.search(r"pool +20 problems", logs(second))
     assert len(list((second.directory / "pool" / "grades").rglob("*.parquet"))) == 4
+
+
+def test_more_gpus_than_there_are_is_an_error_before_any_job(done: Experiment) -> None:
+    second = Experiment(done.workflow, done.directory.parent / "too many GPUs")
+    own = {"pool": {**POOL, "path": "pool"}, "models": {"abacus": {"gpu": 2}}}
+    second.configure(own)
+    code, said = second.snakemake("--dry-run", "--resources", "gpu=1")
+    assert code != 0
+    assert "models.abacus.gpu asks for 2 GPUs per job, --resources gpu=1" in said
+    code, _ = second.snakemake(*tallied(second), CUDA_VISIBLE_DEVICES="3")
+    assert code != 0
+    assert "2 devices are wanted" in logs(second)
+    assert "CUDA_VISIBLE_DEVICES='3' leaves 1" in logs(second)
+    assert not list(second.directory.rglob("pool/**/*.parquet"))
+
+
+def test_jobs_side_by_side_have_devices_of_their_own(done: Experiment) -> None:
+    second = Experiment(done.workflow, done.directory.parent / "GPUs")
+    own = {"pool": {**POOL, "path": "pool"}, "models": {"abacus": {"gpu": 1}}}
+    second.configure(own, {"sampling": {"n": 12, "max_tokens": 512, "seed": 0}})
+    devices = str(second.directory / "devices")
+    code, said = second.snakemake(
+        *tallied(second), "--resources", "gpu=2", CUDA_VISIBLE_DEVICES="3,5", SSGR_DEVICES=devices
+    )
+    assert code == 0, said + logs(second)
+    leased = re.findall(r"^devices: (.*)$", logs(second), re.M)
+    assert sorted(leased) == ["3", "5"]

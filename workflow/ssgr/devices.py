@@ -87,7 +87,9 @@ def keep(count: int, what: str) -> tuple[str, ...]:
     Raises what :func:`lease` raises.
     """
     _kept.append(lease(count, what))
-    return _kept[-1].__enter__()
+    devices = _kept[-1].__enter__()
+    print(f"devices: {' '.join(devices) or 'none'}", file=sys.stderr, flush=True)
+    return devices
 
 
 def holders() -> list[Holder]:
