@@ -63,7 +63,9 @@ class SmallPool:
             problems=table["problem_id"].n_unique(),
             tokens=table["tokens"].sum(),
             manifest=digest,
+            asked=table["problem_id"].n_unique(),
             questions="questions of " + shard,
+            answers="answers of " + shard,
             complete_for=needs,
             judge=judge,
             seconds=seconds,
@@ -84,7 +86,9 @@ class SmallPool:
         rows = pl.read_parquet(part)
         of = of or store.read_receipt(part, store.ResponsesReceipt).sha256
         path = self.grader(grader) / part.name
-        store.publish(grades(rows, correct), Grades, path, "{}", store.GradesReceipt, of=of)
+        store.publish(
+            grades(rows, correct), Grades, path, "{}", store.GradesReceipt, of=of, answers="answers"
+        )
         return path
 
 

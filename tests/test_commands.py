@@ -48,7 +48,8 @@ def test_from_problems_to_a_pruned_folder(problems: Path, abacus: Path, tmp_path
                  str(pool / "responses" / key / "000000-000009.parquet"), "--needs", needs,
                  "--judging", judging, "--out", str(tmp_path / "sampled.json")]) == 0  # fmt: skip
     assert main(["grade-shard", "--pool", str(pool), "--responses", str(tmp_path / "sampled.json"),
-                 "--problems", str(problems), "--judging", judging, "--grades",
+                 "--problems", str(problems), "--first", "0", "--last", "9",
+                 "--judging", judging, "--grades",
                  str(pool / "grades" / key / "grader=g"),
                  "--out", str(tmp_path / "graded.json")]) == 0  # fmt: skip
     point = ["--length", "first", "--tau", "1.00", "--budget.sequences", "3",

@@ -200,6 +200,42 @@ def test_a_pool_of_other_problems_is_refused(done: Experiment) -> None:
     assert "holds responses to other questions" in logs(second)
 
 
+def test_a_changed_source_in_the_same_directory_is_refused(done: Experiment) -> None:
+    """Neither the old responses with the new problems, nor the new ones mixed in."""
+    base = done.directory.parent
+    second = Experiment(done.workflow, base / "changed source")
+    own = {"pool": {**POOL, "path": str(base / "pool")}}
+    second.configure(own)
+    assert second.snakemake(*tallied(second))[0] == 0
+    other = {"data": {"loader": "abacus", "kind": "hard", "count": 20, "seed": 99}}
+    second.configure(own, {"sources": {**TINY["sources"], "stories": other}})  # type: ignore[dict-item]
+    code, _ = second.snakemake(*tallied(second))
+    assert code != 0
+    assert "holds responses to other questions" in logs(second)
+
+
+def test_another_shard_size_is_refused_before_any_job(done: Experiment) -> None:
+    second = Experiment(done.workflow, done.directory.parent / "other size")
+    second.configure({"pool": {**POOL, "shard_size": 4}})
+    code, said = second.snakemake("--dry-run")
+    assert code != 0
+    assert "pool.shard_size says 4" in said
+
+
+def test_a_model_on_a_server_needs_no_gpu_here_and_its_jobs_take_its_entry(
+    done: Experiment,
+) -> None:
+    """The endpoint is not there: the job gets as far as asking it."""
+    second = Experiment(done.workflow, done.directory.parent / "served")
+    server = {"urls": ["http://127.0.0.1:9/v1"], "retries": 0, "timeout": 1}
+    entry = {"engine": "server", "evaluation_engine": "transformers", "server": server, "gpu": 3}
+    second.configure({"pool": {**POOL, "path": "pool"}, "models": {"abacus": entry}})
+    code, said = second.snakemake(*tallied(second), "--resources", "gpu=3")
+    assert code != 0
+    assert "127.0.0.1:9" in logs(second), said
+    assert re.findall(r"^devices: (.*)$", logs(second), re.M)[0] == "none"
+
+
 def test_a_pool_of_another_model_is_refused_before_any_job(done: Experiment) -> None:
     second = Experiment(done.workflow, done.directory.parent / "other model")
     second.configure({"models": {"abacus": {"prompt": "Please: {question}"}}})

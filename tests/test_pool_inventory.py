@@ -322,7 +322,7 @@ class TestVerify:
         other = grades(responses([*rows(range(2, 4))[1:], ("p0009", 0, 3), ("p0010", 0, 3)]))
         store.publish(
             other, tables.Grades, small.grader() / part.name, "{}", store.GradesReceipt,
-            of=store.checksum(part),
+            of=store.checksum(part), answers="answers",
         )  # fmt: skip
         (found,) = wrong(small)
         assert "lacks 1 of the part's responses and has 2 others" in found

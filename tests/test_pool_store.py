@@ -12,7 +12,7 @@ import pytest
 from ssgr.config import Filters, Model, Sampling
 from ssgr.errors import PoolError, TableError
 from ssgr.pool import receipts, store
-from ssgr.pool.shards import Shard
+from ssgr.pool.shards import Asked, Shard
 from ssgr.settling import Demand, Needs
 from ssgr.tables import Responses
 
@@ -36,15 +36,24 @@ def responses(problem_id: str, samples: range) -> pl.DataFrame:
     )
 
 
-def shard(pool: Path, needs: Needs = HARD, judge: str = "j", prompt: str = "{question}") -> Shard:
+ASKED = Asked(1, "q", "a")
+
+
+def shard(
+    pool: Path,
+    needs: Needs = HARD,
+    judge: str = "j",
+    prompt: str = "{question}",
+    asked: Asked | None = ASKED,
+) -> Shard:
     model = Model(path="hub/model", prompt=prompt)
     path = pool / "responses" / "model=m" / "source=s" / "sampling=k" / "000000-000008.parquet"
-    return Shard(path, store.manifest(model, Sampling(n=4)), needs, judge)
+    return Shard(path, store.manifest(model, Sampling(n=4)), needs, judge, asked)
 
 
-def grow(wanted: Shard, rows: pl.DataFrame, questions: str = "q") -> None:
+def grow(wanted: Shard, rows: pl.DataFrame) -> None:
     store.claim(wanted.path.parent, wanted.manifest)
-    wanted.grow(rows, questions, seconds=1.0, resumed=0, gpus=0, versions={})
+    wanted.grow(rows, seconds=1.0, resumed=0, gpus=0, versions={})
 
 
 def test_a_shard_grows_by_parts_without_duplicates(tmp_path: Path) -> None:
@@ -105,9 +114,47 @@ def test_a_shard_from_another_pool_is_refused(tmp_path: Path) -> None:
 
 def test_responses_to_other_questions_are_refused(tmp_path: Path) -> None:
     grow(shard(tmp_path), responses("a", range(3)))
-    shard(tmp_path).check_questions("q", Path("problems.parquet"))
-    with pytest.raises(PoolError, match=r"other questions than problems\.parquet"):
-        shard(tmp_path).check_questions("p", Path("problems.parquet"))
+    assert shard(tmp_path, asked=None).complete()  # its problems are not at hand
+    with pytest.raises(PoolError, match="other questions than this source has now"):
+        shard(tmp_path, asked=Asked(1, "p", "a")).complete()
+
+
+def test_what_was_stopped_early_under_other_answers_is_not_complete(tmp_path: Path) -> None:
+    grow(shard(tmp_path), responses("a", range(3)))
+    corrected = shard(tmp_path, asked=Asked(1, "q", "b"))
+    assert not corrected.complete()
+    grow(corrected, responses("a", range(3)))  # nothing was missing: the receipt learns it
+    assert corrected.complete()
+    assert len(store.parts(corrected.path)) == 1
+
+
+def test_a_missing_part_before_a_later_one_is_an_error(tmp_path: Path) -> None:
+    """Else the first would be drawn whole, and its rows stand twice."""
+    whole = shard(tmp_path, EVERYTHING)
+    grow(shard(tmp_path), responses("a", range(3)))
+    grow(whole, responses("a", range(4)))
+    whole.path.unlink()
+    with pytest.raises(PoolError, match=r"000000-000008\.1\.parquet is there.*later parts"):
+        whole.complete()
+
+
+def test_another_shard_size_is_refused(tmp_path: Path) -> None:
+    wanted = shard(tmp_path)
+    grow(wanted, responses("a", range(3)))
+    store.check_shard_size(wanted.path.parent, 8)
+    with pytest.raises(PoolError, match=r"shard of 8 problems, pool\.shard_size says 4"):
+        store.check_shard_size(wanted.path.parent, 4)
+
+
+def test_the_digests_of_a_shard_see_ids_questions_and_answers() -> None:
+    columns = {"problem_id": ["a", "b"], "question": ["1", "2"], "answer": ["x", "y"]}
+    problems = pl.DataFrame(columns)
+    asked = Asked.of(problems)
+    assert Asked.of(problems.reverse()) == asked
+    swapped = problems.with_columns(pl.col("question").reverse())
+    assert Asked.of(swapped).questions != asked.questions
+    assert Asked.of(swapped).answers == asked.answers
+    assert Asked.of(problems.with_columns(answer=pl.lit("x"))).answers != asked.answers
 
 
 def test_files_that_nobody_signed_are_refused(tmp_path: Path) -> None:

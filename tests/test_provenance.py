@@ -1,5 +1,6 @@
 """Digests see what changes a result, and nothing else."""
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -68,3 +69,21 @@ def test_a_retrained_model_has_another_fingerprint(tmp_path: Path) -> None:
     provenance.fingerprint.cache_clear()
     assert provenance.fingerprint(str(moved)) != before
     assert provenance.fingerprint("some/hub-id") == ""
+
+
+def test_the_digest_of_code_is_the_same_under_every_python() -> None:
+    """Frozen: users with other versions share grades, and an upgrade reruns nothing."""
+    code = "def f(x: int, *, y=b'1') -> str:\n    return f'{x!r:>{y}}' if not x else x[1:]\n"
+    assert provenance.dump(ast.parse(code)) == FROZEN
+
+
+FROZEN = (
+    "Module(body=[FunctionDef(name='f', args=arguments(args=[arg(arg='x', "
+    "annotation=Name(id='int'))], kwonlyargs=[arg(arg='y')], "
+    "kw_defaults=[Constant(value=b'1')]), body=[Return(value=IfExp(test=UnaryOp(op=Not(), "
+    "operand=Name(id='x')), body=JoinedStr(values=[FormattedValue(value=Name(id='x'), "
+    "conversion=114, format_spec=JoinedStr(values=[Constant(value='>'), "
+    "FormattedValue(value=Name(id='y'), conversion=-1)]))]), "
+    "orelse=Subscript(value=Name(id='x'), slice=Slice(lower=Constant(value=1)))))], "
+    "returns=Name(id='str'))])"
+)

@@ -195,7 +195,9 @@ def asking(*points: tuple[str, str], filters: Filters | None = None) -> Needs:
         (asking(("0.75", "first")), asking(("0.75", "median")), True),  # looks at less
         (asking(("1.00", "first")), asking(("0.75", "median")), False),
         (asking(("1.00", "first")), EVERY, True),
-        (EVERY, asking(("1.00", "median")), False),
+        (EVERY, asking(("1.00", "median")), True),  # which draws all of them
+        (EVERY, asking(("0.99", "median")), False),
+        (asking(("1.00", "first-wrong")), asking(("1.00", "median")), True),
         (EVERY, EVERY, True),
         # what is fit decides which comes first, but not how many are correct
         (asking(("1.00", "first"), filters=STRICT), asking(("1.00", "first")), False),

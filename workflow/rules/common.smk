@@ -18,6 +18,7 @@ import os
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -29,8 +30,8 @@ sys.path.insert(0, PACKAGES)
 from ssgr import devices, locks, points, problems, provenance
 from ssgr.config import REFERENCE_LENGTHS
 from ssgr.pool import store
-from ssgr.pool.shards import Shard
-from ssgr.tables import count_rows
+from ssgr.pool.shards import Asked, Shard
+from ssgr.tables import Problems, count_rows, read
 from ssgr.errors import SsgrError
 from ssgr.pruning import pruner_names
 from ssgr.selection import LENGTH_RULES

@@ -13,12 +13,12 @@ rule sample_benchmark:
     benchmark:
         f"{COSTS}/sample_benchmark/{SCORED}.tsv"
     conda:
-        sampling_environment
+        evaluation_environment
     threads: model_threads
     resources:
         gpu=model_gpu,
         mem_mb=model_mem_mb,
-        python=model_python,
+        python=evaluation_python,
         engine=evaluation_flags,
     params:
         model=model_evaluated,

@@ -44,15 +44,35 @@ def model_gpu(wildcards):
     return asked
 
 
+def python_of_engine(entry):
+    """The interpreter of the environment that holds a registry entry's engine."""
+    return shlex.quote(os.path.expanduser(entry.python or "python"))
+
+
 def model_python(wildcards):
-    """The interpreter of the environment that holds this model's engine."""
-    return shlex.quote(CONFIG.models[wildcards.model].python or "python")
+    """The interpreter that samples the pool."""
+    return python_of_engine(CONFIG.models[wildcards.model])
+
+
+def evaluation_python(wildcards):
+    """The interpreter that answers benchmarks."""
+    return python_of_engine(CONFIG.models[wildcards.model].for_evaluation())
+
+
+def environment_of_engine(entry):
+    """The conda environment of an engine; used with --software-deployment-method conda."""
+    name = "vllm" if entry.engine == "vllm" else "ssgr"
+    return os.path.join(workflow.basedir, "envs", f"{name}.yaml")
 
 
 def sampling_environment(wildcards):
-    """The conda environment of this model's engine; used with --software-deployment-method conda."""
-    name = "vllm" if CONFIG.models[wildcards.model].engine == "vllm" else "ssgr"
-    return os.path.join(workflow.basedir, "envs", f"{name}.yaml")
+    """The conda environment that samples the pool."""
+    return environment_of_engine(CONFIG.models[wildcards.model])
+
+
+def evaluation_environment(wildcards):
+    """The conda environment that answers benchmarks."""
+    return environment_of_engine(CONFIG.models[wildcards.model].for_evaluation())
 
 
 def model_mem_mb(wildcards):
@@ -118,6 +138,21 @@ def source_needs(wildcards):
     return points.needs_of(CONFIG, wildcards.source).model_dump_json()
 
 
+def problems_of_shard(wildcards):
+    """What this shard asks, if its source's problems are at hand already."""
+    file = Path(SOURCE.format(source=wildcards.source))
+    if not file.is_file():
+        return None
+    first, last = map(int, wildcards.shard.split("-"))
+    return Asked.of(rows_of(file, file.stat().st_mtime_ns).slice(first, last - first))
+
+
+@cache
+def rows_of(file, mtime):
+    """A source's problems, read once for all its shards."""
+    return read(file, Problems)
+
+
 def is_in_the_pool(wildcards):
     """Whether the pool holds all that is needed of this shard already."""
     shard = Shard(
@@ -125,6 +160,7 @@ def is_in_the_pool(wildcards):
         store.manifest(CONFIG.models[wildcards.model], CONFIG.sampling.drawn),
         points.needs_of(CONFIG, wildcards.source),
         judging_of_source(wildcards.model, wildcards.source).identity,
+        problems_of_shard(wildcards),
     )
     try:
         return shard.complete()
@@ -133,8 +169,14 @@ def is_in_the_pool(wildcards):
 
 
 def shard_gpu(wildcards):
-    """GPUs to sample this shard; none if the pool holds it already."""
-    return 0 if is_in_the_pool(wildcards) else model_gpu(wildcards)
+    """GPUs to sample this shard; none if the pool holds it already or a server has them."""
+    served = CONFIG.models[wildcards.model].engine == "server"
+    return 0 if served or is_in_the_pool(wildcards) else model_gpu(wildcards)
+
+
+def draw_flag(wildcards):
+    """A job that was given no GPU because the pool holds its shard must not draw, as a flag."""
+    return "--no-draw" if is_in_the_pool(wildcards) else "--draw"
 
 
 def shard_state(wildcards):
@@ -189,10 +231,19 @@ def tallies(keys):
         wave = len(found)
         tally = checkpoints.tally.get(**keys, wave=f"{wave:04d}").output.candidates
         found.append(tally)
-        problems = count_rows(Path(SOURCE.format(source=keys["source"])))
-        enough = count_rows(Path(tally)) >= CONFIG.budget.sequences
-        if enough or points.is_last(CONFIG.pool, wave, problems):
+        if is_enough(Path(tally), Path(SOURCE.format(source=keys["source"])), wave):
             return found
+
+
+def is_enough(tally, problems, wave):
+    """Whether a tally has its budget, or the wave was the last of the source."""
+    try:
+        if count_rows(tally) >= CONFIG.budget.sequences:
+            return True
+        visible = problems.is_file()  # else it is made again before the next wave
+        return visible and points.is_last(CONFIG.pool, wave, count_rows(problems))
+    except SsgrError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def last_tally(wildcards):
@@ -246,6 +297,7 @@ def check_pool():
             folder = Path(pool_shard({**keys, "shard": "any"})).parent
             wanted = store.manifest(CONFIG.models[name], CONFIG.sampling.drawn)
             store.check_manifest(folder, wanted)
+            store.check_shard_size(folder, CONFIG.pool.shard_size)
 
 
 try:

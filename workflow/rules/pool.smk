@@ -8,7 +8,7 @@
 
 
 # Ancient: problems that were written again are not sampled again. Responses to other questions are
-# refused by the job.
+# refused, by this job if the source's entry has changed, and by grading in any case.
 rule sample:
     input:
         problems=ancient(SOURCE),
@@ -28,8 +28,10 @@ rule sample:
         python=model_python,
         engine=engine_flags,
         state=shard_state,
+        draw=draw_flag,
     params:
         pool=POOL,
+        data=source_data,
         shard=pool_shard,
         model=model_asked,
         weights=model_weights,
@@ -44,6 +46,7 @@ rule sample:
         "{resources.python} -m ssgr sample-shard --problems {input.problems:q}"
         " --model {params.model:q} {resources.engine} --sampling {params.sampling:q} {params.rows}"
         " --needs {params.needs:q} --judging {params.judging:q} --gpus {resources.gpu}"
+        " {resources.draw}"
         " --pool {params.pool:q} --shard {params.shard:q} --out {output:q} > {log:q} 2>&1"
 
 
@@ -65,11 +68,12 @@ rule grade:
         mem_mb=2000,
     params:
         pool=POOL,
+        rows=shard_rows,
         judging=source_judging,
         grades=grades_folder,
     message:
         "Grade {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
     shell:
         "python -m ssgr grade-shard --pool {params.pool:q} --responses {input.responses:q}"
-        " --problems {input.problems:q} --judging {params.judging:q} --judging.workers {threads}"
+        " --problems {input.problems:q} {params.rows} --judging {params.judging:q} --judging.workers {threads}"
         " --grades {params.grades:q} --out {output:q} > {log:q} 2>&1"

@@ -70,7 +70,7 @@ def growth(config: Config, pool: Path, model: str, source: str, problems: int | 
     files = os.listdir(path) if path.is_dir() else []
     for name in {part.shard for part in parts_among(files)}:
         shard = Shard(path / f"{name}.parquet", manifest, needs, judge)
-        rows[name] = sum(receipt.rows for receipt in shard.receipts())
+        rows[name] = sum(receipt.rows for _, receipt in shard.parts())
         if shard.complete():
             complete.add(name)
             if all((graded / part.name).is_file() for part in store.parts(shard.path)):

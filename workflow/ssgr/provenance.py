@@ -27,7 +27,7 @@ def code_digest(*modules: str) -> str:
     """
     digest = blake2b(digest_size=8)
     for path in sorted(closure(*modules)):
-        digest.update(f"{path.relative_to(PACKAGE)}:{ast.dump(_parsed(path.read_text()))}".encode())
+        digest.update(f"{path.relative_to(PACKAGE)}:{dump(_parsed(path.read_text()))}".encode())
         if path.name == "__init__.py":  # a package's templates and styles are code too
             for data in sorted([*path.parent.glob("*.j2"), *path.parent.glob("*.css")]):
                 digest.update(data.read_bytes())
@@ -58,15 +58,33 @@ def fingerprint(model: str) -> str:
         return ""
     digest = blake2b(digest_size=8)
     for path in sorted(folder.iterdir()):
-        if path.suffix in {".json", ".jinja", ".safetensors"}:
+        if path.suffix in {".json", ".jinja", ".safetensors", ".bin", ".model", ".txt"}:
             digest.update(path.name.encode())
             _update(digest, path)
     return digest.hexdigest()
 
 
-def text_digest(texts: Iterable[str]) -> str:
-    """Return a digest of texts, whatever their order."""
-    hashes = sorted(blake2b(text.encode(), digest_size=16).digest() for text in texts)
+def dump(node: object) -> str:
+    """Return a syntax tree as text that is the same under every version of Python.
+
+    `ast.dump` is not: later versions add fields and leave out empty ones.
+    """
+    if isinstance(node, ast.AST):
+        fields = ", ".join(
+            f"{name}={dump(value)}"
+            for name, value in ast.iter_fields(node)
+            if name not in {"type_params", "type_ignores", "type_comment", "kind", "ctx"}
+            and value not in (None, [])
+        )
+        return f"{type(node).__name__}({fields})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(dump, node))}]"
+    return repr(node)
+
+
+def rows_digest(rows: Iterable[tuple[str | None, ...]]) -> str:
+    """Return a digest of rows of text, whatever their order."""
+    hashes = sorted(blake2b(repr(row).encode(), digest_size=16).digest() for row in rows)
     return blake2b(b"".join(hashes), digest_size=8).hexdigest()
 
 

@@ -14,12 +14,14 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`pool`": config.Pool,
     "`run`": config.Run,
     "`models`, an entry": config.Model,
+    "`models`, `server` of an entry": config.Server,
     "`sources`, an entry": config.Source,
     "`benchmarks`, an entry": config.Benchmark,
     "`data: {loader: abacus}`": config.AbacusSet,
     "`data: {loader: file}`": config.FileSet,
     "`calibrations`, an entry": config.Calibration,
-    "`sampling` and `evaluation`": config.Sampling,
+    "`sampling`": config.PoolSampling,
+    "`evaluation`": config.Sampling,
     "`filters`": config.Filters,
     "`budget`": config.Budget,
     "`grading`": config.Grading,
@@ -27,7 +29,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 HEAD = """# Configuration reference
 
-Written by `python -m ssgr.reference > config/README.md` from `workflow/ssgr/config.py`, the only
+Written by `python -m ssgr.reference > config/README.md` from `workflow/ssgr/config`, the only
 schema; a test holds the two together. `config.yaml` is the run on the embedded model; your own
 file holds only what differs from it and is given by `--configfile`.
 """

@@ -192,7 +192,7 @@ def choose(found: Tally, budget: Budget) -> tuple[pl.DataFrame, pl.DataFrame]:
         found.candidates,
         budget,
         counts,
-        "Sample more problems (raise pool.problems, or add problems to the source), relax tau or "
+        "Sample more problems (raise pool.problems, or name a larger source anew), relax tau or "
         "the filters",
     )
     return found.candidates, counts

@@ -93,7 +93,8 @@ class Needs(Strict):
         if other.demands is None:
             return True
         if self.demands is None:
-            return False
+            every = Demand(tau="1.00", length=EVERY)
+            return any(_covers(theirs, every, True) for theirs in other.demands)
         return all(
             any(_covers(theirs, ours, self.filters == other.filters) for theirs in other.demands)
             for ours in self.demands
@@ -168,6 +169,8 @@ def settled(graded: pl.DataFrame, demand: Demand, filters: Filters, n: int) -> p
 
 
 def _covers(theirs: Demand, ours: Demand, same_filters: bool) -> bool:
+    if theirs.length not in FIRST and theirs.band == (0.0, 1.0):
+        return True  # every response was drawn
     if theirs.length in FIRST:
         return theirs == ours and same_filters
     (low, high), (lower, higher) = ours.band, theirs.band

@@ -7,11 +7,12 @@ import polars as pl
 from pydantic import Field
 
 from ssgr.config import Strict
-from ssgr.errors import SsgrError
+from ssgr.errors import PoolError, SsgrError
 from ssgr.grading.judging import Judging
 from ssgr.locks import only_one
 from ssgr.pool import receipts, store
-from ssgr.provenance import describe, text_digest
+from ssgr.pool.shards import Asked
+from ssgr.provenance import describe
 from ssgr.tables import Grades, Problems, Responses, read, read_spec, write
 
 
@@ -37,7 +38,7 @@ class GradeCommand(Strict):
         """Refuse responses to other questions than the table's of the same ids."""
         answered = problems.join(responses, on="problem_id", how="semi")
         drawn_for = json.loads(read_spec(self.responses) or "{}").get("questions")
-        if drawn_for is not None and drawn_for != text_digest(answered["question"]):
+        if drawn_for is not None and drawn_for != Asked.of(answered).questions:
             raise SsgrError(
                 f"{self.responses} holds responses to other questions than {self.problems}: the "
                 "benchmark's data or its generator has changed. Delete these responses."
@@ -51,23 +52,25 @@ class GradeShardCommand(Strict):
     responses: Path = Field(description="receipt of the shard's responses")
     problems: Path = Field(description="Problems table of the source")
     judging: Judging = Field(description="how responses are judged")
+    first: int = Field(ge=0, description="first problem (row) of the shard")
+    last: int = Field(ge=1, description="row after its last problem")
     grades: Path = Field(description="the pool's folder of grades by this grader")
     out: Path = Field(description="receipt to write: the graded parts")
 
     def cli_cmd(self) -> None:
         """Grade the parts that have no grades yet; write the receipt."""
-        problems = read(self.problems, Problems)
+        problems = read(self.problems, Problems).slice(self.first, self.last - self.first)
         shard = receipts.read(self.responses, receipts.SampledShard)
         graded = [self._graded(part, problems) for part in shard.parts]
         receipts.write(receipts.GradedShard(parts=tuple(graded)), self.out)
 
     def _graded(self, responses: receipts.Reference, problems: pl.DataFrame) -> receipts.GradedPart:
         """Return a part with its grades, which are made unless they are there."""
-        path = self.grades / Path(responses.path).name
-        if not path.is_file():
-            self.grades.mkdir(parents=True, exist_ok=True)
+        path, asked = self.grades / Path(responses.path).name, Asked.of(problems)
+        self._check_questions(self.pool / responses.path, asked)
+        if not _is_graded(path, asked):
             with only_one(self.grades / f".{path.stem}.lock", f"grading {responses.path}"):
-                if not path.is_file():
+                if not _is_graded(path, asked):
                     self._grade(responses, problems, path)
         receipt = store.read_receipt(path, store.GradesReceipt)
         if receipt.of != responses.sha256:
@@ -79,14 +82,31 @@ class GradeShardCommand(Strict):
             responses=responses, grades=receipts.refer(self.pool, path, receipt)
         )
 
+    def _check_questions(self, part: Path, asked: Asked) -> None:
+        if store.read_receipt(part, store.ResponsesReceipt).questions != asked.questions:
+            raise PoolError(
+                f"{part} holds responses to other questions than {self.problems}: the source's "
+                "data or its generator has changed. Give the changed source another name or "
+                "another pool.path, or purge these responses (ssgr pool purge)."
+            )
+
     def _grade(self, part: receipts.Reference, problems: pl.DataFrame, path: Path) -> None:
         from ssgr.grading import grade
 
         responses = receipts.open_part(self.pool, part, Responses)
         grades = grade(responses, problems, **self.judging.model_dump())
         spec = describe(grade=self.judging.model_dump(), of=part.sha256)
-        store.publish(grades, Grades, path, spec, store.GradesReceipt, of=part.sha256)
+        answers = Asked.of(problems).answers
+        facts = {"of": part.sha256, "answers": answers}
+        store.publish(grades, Grades, path, spec, store.GradesReceipt, **facts)
         print(f"{part.path}: {verdicts(grades)}")
+
+
+def _is_graded(path: Path, asked: Asked) -> bool:
+    """Whether a part has grades by these reference answers; corrected ones are judged anew."""
+    if not path.is_file():
+        return False
+    return store.read_receipt(path, store.GradesReceipt).answers == asked.answers
 
 
 def verdicts(grades: pl.DataFrame) -> str:

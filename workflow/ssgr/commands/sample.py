@@ -12,11 +12,12 @@ from pydantic import Field
 from ssgr.commands.flags import GPUS
 from ssgr.config import Model, Sampling, Strict
 from ssgr.devices import keep
+from ssgr.errors import PoolError
 from ssgr.grading.judging import Judging
 from ssgr.locks import only_one
 from ssgr.pool import receipts, store
-from ssgr.pool.shards import Shard
-from ssgr.provenance import describe, fingerprint, text_digest
+from ssgr.pool.shards import Asked, Shard
+from ssgr.provenance import describe, fingerprint
 from ssgr.settling import Needs
 from ssgr.tables import Problems, Responses, read, read_spec, write
 
@@ -40,7 +41,7 @@ class SampleCommand(Strict):
         spec = describe(
             **store.manifest(self.model, self.sampling),
             checkpoint=self.checkpoint and fingerprint(self.checkpoint),
-            questions=text_digest(problems["question"]),
+            questions=Asked.of(problems).questions,
         )
         # a job that a killed Snakemake left behind may still be at it
         with only_one(self.out.with_name(f".{self.out.name}.lock"), f"sampling {self.out}"):
@@ -74,37 +75,47 @@ class SampleShardCommand(Strict):
     needs: Needs = Field(description="what may be looked at: sampling stops early beyond it")
     judging: Judging = Field(description="how responses are judged for that")
     gpus: int | None = Field(None, ge=0, description=GPUS)
+    draw: bool = Field(True, description="draw what is missing; else that is an error")
     out: Path = Field(description="receipt to write: which parts of the pool hold the shard")
 
     def cli_cmd(self) -> None:
         """Look, and draw what is missing under the shard's lock; write the receipt."""
         problems = read(self.problems, Problems).slice(self.first, self.last - self.first)
         manifest = store.manifest(self.model, self.sampling)
-        shard = Shard(self.shard, manifest, self.needs, self.judging.identity)
-        questions = text_digest(problems["question"])
-        if len(problems):  # a wave may reach beyond the source's end
-            shard.check_questions(questions, self.problems)
-            if not shard.complete() or shard.left_a_journal():
-                store.claim(self.shard.parent, manifest)
-                with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
-                    if not shard.complete() or shard.left_a_journal():
-                        self._draw(shard, problems, questions)
+        asked = Asked.of(problems)
+        shard = Shard(self.shard, manifest, self.needs, self.judging.identity, asked)
+        if len(problems) and self._lacks(shard):  # a wave may reach beyond the source's end
+            self._refuse_to_draw()
+            store.claim(self.shard.parent, manifest)
+            with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
+                if self._lacks(shard):
+                    self._draw(shard, problems)
         held = shard.sampled(self.pool)
         receipts.write(held, self.out)
         print(f"{sum(p.rows for p in held.parts)} responses, parts: {[p.path for p in held.parts]}")
 
-    def _draw(self, shard: Shard, problems: pl.DataFrame, questions: str) -> None:
+    def _lacks(self, shard: Shard) -> bool:
+        """Whether there is something to draw, or to clear up after a run that broke off."""
+        return not shard.complete() or (self.draw and shard.left_a_journal())
+
+    def _refuse_to_draw(self) -> None:
+        if not self.draw:
+            raise PoolError(
+                f"{self.shard} was whole when this job was planned, without a GPU; now it is not: "
+                "the pool was changed meanwhile. Run again."
+            )
+
+    def _draw(self, shard: Shard, problems: pl.DataFrame) -> None:
         from ssgr.sampling import EarlyStop, Journal
         from ssgr.sampling.engine import versions
 
-        spec = describe(**shard.manifest, questions=questions)
+        spec = describe(**shard.manifest, questions=Asked.of(problems).questions)
         journal = Journal.open(shard.journal, spec)
         early = EarlyStop(self.needs, self.judging) if self.needs.demands is not None else None
         draw = partial(_sample, self.model, None, self.gpus, problems, self.sampling)
         sampled = draw(journal=journal, earlier=shard.responses(), early_stop=early)
         shard.grow(
             sampled.responses,
-            questions,
             seconds=sampled.seconds,
             resumed=len(journal.known),
             gpus=self.gpus or 0,

@@ -9,11 +9,11 @@ from pydantic import Field, field_validator
 
 from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
-from ssgr.errors import SsgrError
+from ssgr.errors import PoolError, SsgrError
 from ssgr.pool import receipts
 from ssgr.pool.store import write_text
 from ssgr.provenance import describe
-from ssgr.selection import LENGTH_RULES, Tally, choose, merge, tally
+from ssgr.selection import LENGTH_RULES, Tally, choose, funnel, merge, tally
 from ssgr.settling import Demand, settled
 from ssgr.tables import (
     Calibration,
@@ -28,6 +28,7 @@ from ssgr.tables import (
 )
 
 COUNTS = "funnel.parquet"
+UNDECIDED = "undecided (stopped early under another grader)"
 VISITED = "visited.json"
 """The receipts of the graded shards that were looked at."""
 
@@ -74,7 +75,11 @@ class TallyCommand(Strict):
             for part in receipts.read(path, receipts.GradedShard).parts
         ]
         rows = pl.concat([_NO_GRADES, *graded])
-        tau = self.tau or "1.00"
+        if rows.select("problem_id", "sample").is_duplicated().any():
+            raise PoolError(
+                f"{path} names parts that hold a response twice: `ssgr pool verify` says which"
+            )
+        undecided, tau = 0, self.tau or "1.00"
         if self.early_stop:
             demand = Demand(tau=tau, length=self.length)
             needed = settled(rows, demand, self.filters, self.samples)
@@ -87,7 +92,10 @@ class TallyCommand(Strict):
                 )
             rows = needed
         found = tally(rows, self.length, tau, self.filters, self.budget, self.samples)
-        return Tally(found.candidates.select(Candidates.column_names()), found.counts)
+        counts = found.counts
+        if undecided:
+            counts = pl.concat([counts, funnel({UNDECIDED: (undecided, 0)})])
+        return Tally(found.candidates.select(Candidates.column_names()), counts)
 
 
 def _visited(candidates: Path | None) -> list[str]:

@@ -3,16 +3,29 @@
 import os.path
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ssgr.config.base import ROOT, Name, Strict
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected http://host:port/v1")
+    if parts.username or parts.password or parts.query:
+        raise ValueError(
+            "a password or key must not stand in a url, which is logged: put it into the "
+            "environment variable that api_key_env names"
+        )
+    return url
 
 
 class Server(Strict):
     """Where a model is served: OpenAI-compatible endpoints (vLLM, SGLang, a balancer)."""
 
-    urls: list[str] = Field(
+    urls: list[Annotated[str, AfterValidator(_without_secrets)]] = Field(
         min_length=1, description="base urls, e.g. http://node1:8000/v1; several share the work"
     )
     name: str | None = Field(None, description="the model's name there; default: the entry's path")
@@ -35,6 +48,9 @@ class Model(Strict):
         "runs Snakemake (execution only)",
     )
     server: Server | None = Field(None, description="endpoints of the engine `server`")
+    evaluation_python: str | None = Field(
+        None, description="interpreter for `evaluation_engine`; default: `python` (execution only)"
+    )
     evaluation_engine: Name | None = Field(
         None,
         description="engine that answers the benchmarks, dense and pruned; default: `engine`. A "
@@ -65,7 +81,8 @@ class Model(Strict):
     def for_evaluation(self) -> "Model":
         """Return the entry as it answers benchmarks: with the engine that knows checkpoints."""
         engine = self.evaluation_engine or self.engine
-        return self.model_copy(update={"engine": engine, "server": None})
+        python = self.evaluation_python or (None if self.engine == "server" else self.python)
+        return self.model_copy(update={"engine": engine, "python": python, "server": None})
 
     @property
     def location(self) -> str:
@@ -84,11 +101,6 @@ class Model(Strict):
     def _served_somewhere(self) -> "Model":
         if (self.engine == "server") != (self.server is not None):
             raise ValueError("engine `server` and the key `server` (its urls) go together")
-        if (self.evaluation_engine or self.engine) == "server":
-            raise ValueError(
-                "a server knows the dense model only: name an `evaluation_engine` (transformers "
-                "or vllm) for the pruned checkpoints"
-            )
         return self
 
     @model_validator(mode="after")

@@ -191,6 +191,17 @@ class Config(Strict):
     grading: Grading = Field(Grading(), description="how answers are judged")
     pruning: Pruning = Field(Pruning(), description="constants of the pruners")
 
+    @model_validator(mode="after")
+    def _checkpoints_can_be_answered_for(self) -> "Config":
+        for name in self.run.models:
+            entry = self.models.get(name)
+            if entry and (entry.evaluation_engine or entry.engine) == "server":
+                raise ValueError(
+                    f"models.{name}: a server knows the dense model only: name an "
+                    "`evaluation_engine` (transformers or vllm) for the pruned checkpoints"
+                )
+        return self
+
     @property
     def run_calibrations(self) -> dict[str, Calibration]:
         """The calibrations of this run, by label, in order."""

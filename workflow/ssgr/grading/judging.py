@@ -1,5 +1,6 @@
 """How responses are judged, as a spec: what a job passes on and a pool remembers."""
 
+from functools import cache
 from hashlib import blake2b
 from typing import Literal
 
@@ -21,10 +22,15 @@ class Judging(Strict):
     @property
     def identity(self) -> str:
         """What decides a verdict, in one line: how responses are judged, and by which code."""
-        digest = code_digest("ssgr.grading", "ssgr.quality")
-        return f"{self.model_dump_json(exclude={'workers'})} {digest}"
+        return f"{self.model_dump_json(exclude={'workers'})} {_code()}"
 
     @property
     def digest(self) -> str:
         """A short form of the identity, for a path."""
         return blake2b(self.identity.encode(), digest_size=4).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Asked for by every shard of a plan; the code does not change while a process runs."""
+    return code_digest("ssgr.grading", "ssgr.quality")

@@ -118,6 +118,4 @@ def _table(
         infer_schema_length=None,
     )
     keys = rows.select("problem_id", "sample", "prompt_tokens", "tokens")
-    return Grades.cast(
-        pl.concat([keys, judged], how="horizontal").select(Grades.column_names())
-    )
+    return Grades.cast(pl.concat([keys, judged], how="horizontal").select(Grades.column_names()))

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ssgr import tables
 from ssgr.config import Strict
 from ssgr.errors import PoolError
-from ssgr.pool.store import Receipt, write_text
+from ssgr.pool.store import DRAW_AGAIN, Receipt, write_text
 
 
 class Reference(Strict):
@@ -90,8 +90,6 @@ def open_part(pool: Path, part: Reference, schema: type[dy.Schema]) -> pl.DataFr
     if sha256(data).hexdigest() != part.sha256:
         raise PoolError(
             f"the pool's {path} is not what its receipt says: the checksum differs. It was edited "
-            "or damaged. Restore it from a copy; or delete it and its receipt, and this "
-            "experiment's results/receipts, and run again: what it held is drawn anew. `ssgr pool "
-            "verify` shows what else is wrong."
+            f"or damaged. {DRAW_AGAIN}. `ssgr pool verify` shows what else is wrong."
         )
     return tables.parse(data, schema, path)

@@ -10,9 +10,29 @@ import polars as pl
 from ssgr.errors import PoolError
 from ssgr.pool import store
 from ssgr.pool.receipts import SampledShard, open_part, refer
-from ssgr.provenance import describe
+from ssgr.provenance import describe, rows_digest
 from ssgr.settling import Needs, joined
 from ssgr.tables import Responses
+
+Parts = list[tuple[Path, store.ResponsesReceipt]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The problems of a shard, as far as a pool must know them: how many, and two digests."""
+
+    count: int
+    questions: str
+    answers: str
+
+    @classmethod
+    def of(cls, problems: pl.DataFrame) -> "Asked":
+        """Return what a table of problems asks, and what counts as right."""
+        return cls(
+            len(problems),
+            rows_digest(problems.select("problem_id", "question").iter_rows()),
+            rows_digest(problems.select("problem_id", "answer").iter_rows()),
+        )
 
 
 @dataclass(frozen=True)
@@ -20,13 +40,15 @@ class Shard:
     """A shard as an experiment wants it.
 
     ``path`` is its first part, ``manifest`` what its folder must say, ``needs`` what it must
-    settle as judged by ``judge`` (how, and by which code).
+    settle as judged by ``judge`` (how, and by which code); ``asked`` is None where its problems are
+    not at hand, and then they are not compared.
     """
 
     path: Path
     manifest: Mapping[str, object]
     needs: Needs
     judge: str
+    asked: Asked | None = None
 
     @property
     def lock(self) -> Path:
@@ -38,14 +60,15 @@ class Shard:
         """Where responses are kept until their part appears."""
         return self.path.with_name(f".{self.path.stem}.journal")
 
-    def receipts(self) -> list[store.ResponsesReceipt]:
-        """Return the receipts of the shard's parts.
+    def parts(self) -> Parts:
+        """Return the shard's parts with their receipts.
 
         Raises:
-            PoolError: the folder has another manifest, or a part another one than the folder.
+            PoolError: the folder has another manifest, a part another one than the folder, or
+                responses to other questions.
         """
         digest = store.check_manifest(self.path.parent, self.manifest)
-        found = []
+        found: Parts = []
         for part in store.parts(self.path):
             receipt = store.read_receipt(part, store.ResponsesReceipt)
             if receipt.manifest != digest:
@@ -53,78 +76,91 @@ class Shard:
                     f"{part} was not made under the {store.MANIFEST} beside it: it comes from "
                     "another pool, model or sampling. Move it and its receipt away."
                 )
-            found.append(receipt)
+            if self.asked and receipt.questions != self.asked.questions:
+                raise PoolError(
+                    f"{part} holds responses to other questions than this source has now: its "
+                    "data or its generator has changed. Give the changed source another name or "
+                    "another pool.path, or purge these responses (ssgr pool purge)."
+                )
+            found.append((part, receipt))
         return found
 
     def complete(self) -> bool:
         """Whether the parts' receipts say that they settle the needs."""
-        return self.needs.covered_by(joined(self._settled(), self.needs.filters))
+        return self.needs.covered_by(joined(self._settled(self.parts()), self.needs.filters))
 
     def left_a_journal(self) -> bool:
         """Whether a run broke off between its part and the end of its journal; we may clear up."""
         return self.journal.exists() and os.access(self.path.parent, os.W_OK)
-
-    def check_questions(self, questions: str, problems: Path) -> None:
-        """Compare what the parts were asked with the digest of the shard's questions.
-
-        Raises:
-            PoolError: names the part.
-        """
-        for part, receipt in zip(store.parts(self.path), self.receipts(), strict=True):
-            if receipt.questions != questions:
-                raise PoolError(
-                    f"{part} holds responses to other questions than {problems}: the source's "
-                    "data or its generator has changed. Give the changed source another name or "
-                    "another pool.path, or purge these responses (ssgr pool purge)."
-                )
 
     def responses(self) -> pl.DataFrame:
         """Return what the parts hold, their checksums compared."""
         folder = self.path.parent
         tables = [
             open_part(folder, refer(folder, part, receipt), Responses)
-            for part, receipt in zip(store.parts(self.path), self.receipts(), strict=True)
+            for part, receipt in self.parts()
         ]
         return pl.concat([Responses.create_empty(), *tables])
 
-    def grow(
-        self, responses: pl.DataFrame, questions: str, *, seconds: float, **facts: object
-    ) -> None:
-        """Publish those of ``responses`` that no part has yet as the shard's next part."""
-        parts = store.parts(self.path)
+    def grow(self, responses: pl.DataFrame, *, seconds: float, **facts: object) -> None:
+        """Publish those of ``responses`` that no part has yet as the shard's next part.
+
+        If there are none, the last part's receipt learns what it settles.
+
+        Raises:
+            PoolError: the manifest is gone: somebody purged the pool meanwhile.
+            TableError: the part cannot be written.
+        """
+        assert self.asked is not None
+        parts = self.parts()
+        settles = {
+            "complete_for": joined([*self._settled(parts), self.needs], self.needs.filters),
+            "judge": self.judge,
+            "answers": self.asked.answers,
+        }
         new = responses.join(self.responses(), on=["problem_id", "sample"], how="anti")
         if new.is_empty():
+            if parts:
+                part, receipt = parts[-1]
+                learnt = receipt.model_copy(update=settles)
+                store.write_text(store.receipt_path(part), learnt.model_dump_json(indent=1) + "\n")
             return
+        digest = store.check_manifest(self.path.parent, self.manifest)
+        if digest is None:
+            raise PoolError(
+                f"{self.path.parent} lost its {store.MANIFEST}: it was purged while this job drew. "
+                f"What it drew is in {self.journal}; run again."
+            )
         store.publish(
             new,
             Responses,
             store.numbered(self.path, len(parts)),
-            describe(**self.manifest, questions=questions),
+            describe(**self.manifest, questions=self.asked.questions),
             store.ResponsesReceipt,
             problems=new["problem_id"].n_unique(),
             tokens=new["tokens"].sum(),
-            manifest=store.check_manifest(self.path.parent, self.manifest),
-            questions=questions,
-            complete_for=joined([*self._settled(), self.needs], self.needs.filters),
-            judge=self.judge,
+            manifest=digest,
+            asked=self.asked.count,
+            questions=self.asked.questions,
             seconds=seconds,
+            **settles,
             **facts,
         )
 
     def sampled(self, pool: Path) -> SampledShard:
         """Return the local receipt: references to the parts."""
-        parts = store.parts(self.path)
         return SampledShard(
-            parts=tuple(
-                refer(pool, part, receipt)
-                for part, receipt in zip(parts, self.receipts(), strict=True)
-            )
+            parts=tuple(refer(pool, part, receipt) for part, receipt in self.parts())
         )
 
-    def _settled(self) -> list[Needs]:
+    def _settled(self, parts: Parts) -> list[Needs]:
         """What the parts settle: as this judge judges, or because every response is there."""
         return [
             receipt.complete_for
-            for receipt in self.receipts()
-            if receipt.judge == self.judge or receipt.complete_for.demands is None
+            for _, receipt in parts
+            if receipt.complete_for.demands is None
+            or (
+                receipt.judge == self.judge
+                and (self.asked is None or receipt.answers == self.asked.answers)
+            )
         ]

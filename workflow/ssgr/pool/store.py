@@ -25,6 +25,10 @@ from ssgr.settling import Needs
 MANIFEST = "manifest.json"
 SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
 READ_ONLY = 0o444
+DRAW_AGAIN = (
+    "Restore it from a copy, or delete it and the shard's later parts, each with its receipt, and "
+    "the results/receipts of those who use it: what they held is drawn again"
+)
 
 
 class Receipt(BaseModel):
@@ -44,15 +48,18 @@ class ResponsesReceipt(Receipt):
     """Of a part with responses.
 
     ``problems`` counts the distinct ones in it, ``tokens`` sums over responses, ``manifest`` is the
-    manifest's digest, ``questions`` the shard's; ``complete_for`` says what the shard settles as
-    judged by ``judge``; ``seconds`` is from the loaded engine to the last response, without what it
-    took to draw the ``resumed`` responses that a run left which was cut off.
+    manifest's digest. ``asked`` counts the shard's problems, ``questions`` and ``answers`` are
+    their digests. ``complete_for`` says what the shard settles as judged by ``judge``; ``seconds``
+    is from the loaded engine to the last response, without what it took to draw the ``resumed``
+    responses that a run left which was cut off.
     """
 
     problems: int
     tokens: int
     manifest: str
+    asked: int
     questions: str
+    answers: str
     complete_for: Needs
     judge: str
     seconds: float
@@ -62,9 +69,13 @@ class ResponsesReceipt(Receipt):
 
 
 class GradesReceipt(Receipt):
-    """Of a part with grades; ``of`` is the sha256 of the responses that were graded."""
+    """Of a part with grades: ``of`` is the sha256 of the responses that were graded.
+
+    ``answers`` is the digest of the reference answers that they were judged by.
+    """
 
     of: str
+    answers: str
 
 
 R = TypeVar("R", bound=Receipt)
@@ -113,6 +124,22 @@ def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:
     return sha256(data).hexdigest()[:16]
 
 
+def check_shard_size(folder: Path, size: int) -> None:
+    """Compare the shards that a folder holds with the size that is wanted.
+
+    Raises:
+        PoolError: names a shard of another size; nothing of it would be found.
+    """
+    for path in sorted(folder.glob("*.parquet")):
+        first, _, last = path.name.partition(".")[0].partition("-")
+        if first.isdigit() and last.isdigit() and int(last) - int(first) != size:
+            raise PoolError(
+                f"{path} is a shard of {int(last) - int(first)} problems, pool.shard_size says "
+                f"{size}: with another size everything would be drawn again. Set pool.shard_size: "
+                f"{int(last) - int(first)}, or choose another pool.path."
+            )
+
+
 def claim(folder: Path, wanted: Mapping[str, object]) -> str:
     """Return the digest of the folder's manifest; the first to come writes it.
 
@@ -146,10 +173,19 @@ def parts(shard: Path) -> list[Path]:
 
     Args:
         shard: path of the first part, whether it exists or not.
+
+    Raises:
+        PoolError: a part is missing before a later one.
     """
     found: list[Path] = []
     while (part := numbered(shard, len(found))).is_file():
         found.append(part)
+    for later in shard.parent.glob(f"{shard.stem}.*.parquet"):
+        if later not in found:
+            raise PoolError(
+                f"{later} is there, {numbered(shard, len(found)).name} before it is not. "
+                f"{DRAW_AGAIN}."
+            )
     return found
 
 
@@ -180,7 +216,7 @@ def read_receipt(part: Path, kind: type[R]) -> R:
     except FileNotFoundError:
         raise PoolError(
             f"{part} has no receipt {path.name} beside it: it was put there by hand, or the "
-            "receipt was deleted. Restore the receipt, or delete the file: it is made again."
+            f"receipt was deleted. {DRAW_AGAIN}."
         ) from None
     except (OSError, ValidationError) as error:
         raise PoolError(f"{path} is not a readable receipt: {error}") from error
@@ -215,21 +251,41 @@ def publish(
             }
         )
         write_text(receipt_path(part), receipt.model_dump_json(indent=1) + "\n")
+        for written in (aside, receipt_path(part), part.parent):
+            _sync(written)  # a journal is deleted once its part is there: it must be on the disk
         aside.chmod(READ_ONLY)
 
     for name in (part.name, receipt_path(part).name):
         for left in part.parent.glob(f".{name}.*.partial"):
             left.unlink(missing_ok=True)
     tables.write(table, schema, part, spec, seal)
+    _sync(part.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a small file whole or not at all.
+
+    Raises:
+        PoolError: it cannot be written (read-only, disk full); names the file.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         aside.write_text(text)
         os.replace(aside, path)
+    except OSError as error:
+        raise PoolError(
+            f"{path} cannot be written ({error.strerror or error}): make room, or give its folder "
+            "write permission"
+        ) from error
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)

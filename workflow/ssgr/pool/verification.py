@@ -10,14 +10,10 @@ from tqdm import tqdm
 from ssgr.locks import Holder, holders
 from ssgr.pool import checks
 from ssgr.pool.files import Folder, folders, held, kind, shard_in
-from ssgr.pool.store import MANIFEST, GradesReceipt, ResponsesReceipt
+from ssgr.pool.store import DRAW_AGAIN, MANIFEST, GradesReceipt, ResponsesReceipt
 from ssgr.tables import Grades, Responses
 
 KEY = ["problem_id", "sample"]
-DRAW_AGAIN = (
-    "Restore it from a copy, or delete it and the shard's later parts, each with its receipt: what "
-    "they held is drawn again"
-)
 MAKE_WHOLE = "Restore the folder and its manifest from a copy, or purge this sampling"
 GRADE_AGAIN = "Delete it and its receipt: it is graded again"
 LEFTOVERS = {

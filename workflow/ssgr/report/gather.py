@@ -177,7 +177,7 @@ def _visited(wanted: pl.DataFrame, graded: Sequence[Path], config: Config) -> Vi
             raise ReportError(
                 f"no graded shard of model={model}, source={source}, "
                 f"sampling={config.sampling.key} was named, but calibrations are taken from it: "
-                "name the receipts of what they visited (--graded)."
+                "name the receipts of what they visited (--visited)."
             )
     return {key: found[key] for key in asked.iter_rows()}
 
