@@ -1,6 +1,6 @@
 """Small real pools, made as the pipeline makes them but for the model: rows as the test says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +49,13 @@ class SmallPool:
         gpus: int = 0,
         needs: Needs = EVERY,
         judge: str = JUDGE,
+        texts: Sequence[str] | None = None,
     ) -> Path:
-        """Publish a part with rows of (problem_id, sample, tokens)."""
+        """Publish a part with rows of (problem_id, sample, tokens), and their ``texts``."""
         digest = store.claim(self.folder, store.manifest(self.entry, self.sampling))
         table = responses(rows)
+        if texts is not None:
+            table = table.with_columns(text=pl.Series(texts))
         part = store.numbered(self.folder / f"{shard}.parquet", number)
         store.publish(
             table,
@@ -81,14 +84,19 @@ class SmallPool:
         correct: Sequence[bool] | None = None,
         grader: str = "0a1b2c3d",
         of: str | None = None,
+        measured: Mapping[str, Sequence[object]] | None = None,
     ) -> Path:
-        """Publish the grades of a part; ``correct`` says of each row, in order, whether it is."""
+        """Publish the grades of a part.
+
+        ``correct`` says of each row, in order, whether it is; ``measured`` replaces columns.
+        """
         rows = pl.read_parquet(part)
         of = of or store.read_receipt(part, store.ResponsesReceipt).sha256
         path = self.grader(grader) / part.name
-        store.publish(
-            grades(rows, correct), Grades, path, "{}", store.GradesReceipt, of=of, answers="answers"
+        table = grades(rows, correct).with_columns(
+            **{name: pl.Series(values) for name, values in (measured or {}).items()}
         )
+        store.publish(table, Grades, path, "{}", store.GradesReceipt, of=of, answers="answers")
         return path
 
 
@@ -127,9 +135,13 @@ def grades(rows: pl.DataFrame, correct: Sequence[bool] | None = None) -> pl.Data
         method=pl.lit("exact"),
         milliseconds=pl.lit(0.0),
         finished=pl.lit(True),
+        closed=pl.lit(True),
         has_thinking=pl.lit(True),
         has_answer=pl.lit(True),
         thinking_tokens=pl.lit(1),
+        different_boxes=pl.lit(1),
+        tokens_after_box=pl.lit(0),
+        tokens_after_end=pl.lit(0),
         rep_20=pl.lit(0.0),
         loop_share=pl.lit(0.0),
     )

@@ -75,9 +75,13 @@ def make_grades(rng: np.random.Generator, ability: float, problems: int, n: int)
             "method": ["exact"] * problems * n,
             "milliseconds": rng.random(problems * n),
             "finished": finished,
+            "closed": finished,
             "has_thinking": [True] * problems * n,
             "has_answer": finished,
             "thinking_tokens": tokens - 8,
+            "different_boxes": finished.astype(int),
+            "tokens_after_box": [0 if done else None for done in finished],
+            "tokens_after_end": np.zeros(problems * n, dtype=int),
             "rep_20": rng.random(problems * n) * 0.1,
             "loop_share": np.zeros(problems * n),
         }
@@ -159,7 +163,9 @@ def write_pools(results: Path, pool: Path, config: Config, rng: np.random.Genera
 
 def settling_needs(config: Config, source: str) -> settling.Needs:
     """What the run asks of a pool, by verdicts alone: made-up responses fit every filter."""
-    lenient = {"max_rep_20": 1, "require_finished": False, "require_answer": False}
+    lenient = {"max_rep_20": 1} | dict.fromkeys(
+        ("require_finished", "require_closed", "require_answer"), False
+    )
     needs = needs_of(config, source)
     return needs.model_copy(update={"filters": needs.filters.model_copy(update=lenient)})
 

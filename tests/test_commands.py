@@ -82,6 +82,17 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
+def test_a_tally_under_early_stop_has_no_median_to_compare_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["tally", "--length", "median", "--samples", "4", "--pool", str(tmp_path), "--graded",
+             str(tmp_path / "g.json"), "--out", str(tmp_path / "c.parquet"),
+             "--budget.sequences", "3", "--filters.min-thinking-share", "0.5"]  # fmt: skip
+    assert main(asked) == 1
+    error = said(capsys)
+    assert "--early-stop: filters.min_thinking_share needs every response of a problem" in error
+
+
 def test_a_truncated_shard(
     problems: Path, responses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,17 @@ def test_mistakes_that_would_surface_only_in_a_job(
     assert said in mistakes(raw)
 
 
+def test_the_median_of_thinking_needs_every_response(raw: dict[str, Any]) -> None:
+    raw["filters"]["min_thinking_share"] = 0.5
+    said = mistakes(raw)
+    assert "has 1 mistake:\n  - filters.min_thinking_share compares with the median" in said
+    assert "set sampling.early_stop: false" in said
+    del raw["sampling"]["early_stop"]  # it is on unless it is turned off
+    assert "filters.min_thinking_share compares" in mistakes(raw)
+    raw["sampling"]["early_stop"] = False
+    assert load_config(raw).filters.min_thinking_share == 0.5
+
+
 def test_yaml_reads_a_bare_two_to_four_as_a_number_and_is_told_so(raw: dict[str, Any]) -> None:
     raw["run"]["sparsities"] = yaml.safe_load("[2:4]")
     assert "write 2-4 or '2:4'" in mistakes(raw)

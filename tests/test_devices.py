@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from processes import Forked, Line, without_rights
+from processes import Forked, Line, reachable, without_rights
 from ssgr import devices, locks
 from ssgr.devices import holders, lease
 from ssgr.errors import ConfigError, SsgrError
@@ -313,8 +313,7 @@ def test_a_lease_does_not_import_torch() -> None:
 
 def test_all_users_share_one_folder(machine: Path) -> None:
     """One user makes it under a strict umask; another uses it (two, where root runs this)."""
-    for parent in (machine.parent, *machine.parent.parents[:2]):
-        parent.chmod(0o755)
+    reachable(machine.parent)
     before = os.umask(0o077)
     try:
         with lease(3, "sampling"):

@@ -1,18 +1,25 @@
 """Grading of many answers: children that can be killed, and the table of grades."""
 
 import os
+import random
 import signal
+import subprocess
 import sys
-from multiprocessing import get_context
+from collections import Counter
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from time import process_time
 from typing import Any
 
 import polars as pl
+import psutil
 import pytest
 
 from ssgr.errors import SsgrError, TableError
-from ssgr.grading import grade, pool
-from ssgr.grading.judge import Verdict
-from ssgr.grading.pool import judge_pairs
+from ssgr.grading import Conventions, Verdict, grade, judge, judge_response, pool, process
+from ssgr.grading.conventions import DEFAULT
+from ssgr.grading.pool import Limits, judge_pairs
+from ssgr.grading.process import ChildProcess
 from ssgr.tables import Grades
 
 HANG = r"2^{2^{2^{2^{100}}}}"
@@ -21,56 +28,92 @@ HANG = r"2^{2^{2^{2^{100}}}}"
 # --- child processes ----------------------------------------------------------------------------
 
 
+def worker_of(child: ChildProcess) -> int:
+    """The process that judges, which the child has forked."""
+    assert child._process is not None
+    return psutil.Process(child._process.pid).children()[0].pid
+
+
+def resident() -> ChildProcess:
+    """The child that is kept between calls, started if need be."""
+    assert judge("x+1", "1+x").verdict == "correct"
+    return pool._CREW[0]
+
+
 def test_a_hanging_answer_times_out_and_costs_no_other() -> None:
     pairs = [("1", HANG), ("x+1", "1+x"), ("x+2", "1+x")]
-    verdicts = judge_pairs(pairs, time_limit=1.5)
-    assert [verdicts[pair].verdict for pair in pairs] == [
-        "timed-out",
-        "correct",
-        "wrong",
-    ]
-    assert verdicts["1", HANG].milliseconds == 1500
+    verdicts = judge_pairs(pairs, time_limit=1.5, workers=2)
+    assert [verdicts[pair].verdict for pair in pairs] == ["timed-out", "correct", "wrong"]
+    assert judge("1", HANG, time_limit=0.5).verdict == "timed-out"
+    assert judge("x+3", "3+x").verdict == "correct"
 
 
-def _judge_or_die(gold: str, answer: str, time_limit: float) -> Verdict:
-    if answer == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if answer == "no memory":
-        raise MemoryError
-    return Verdict(answer, "correct", "math-verify", 0.0)
+def test_a_time_out_is_retried_once_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, list[str], float]] = []
+
+    def ask(crew: list[ChildProcess], pairs: list[tuple[str, str]], _: Conventions,
+            limits: Limits) -> dict[Any, Verdict]:  # fmt: skip
+        asked.append((len(crew), [answer for _, answer in pairs], limits.processor))
+        late = {"hopeless", "slow"} if len(asked) == 1 else {"hopeless"}
+        return {
+            (gold, answer): Verdict(
+                answer, "timed-out" if answer in late else "correct", "math-verify", 0.0
+            )
+            for gold, answer in pairs
+        }
+
+    monkeypatch.setattr(pool, "_ask", ask)
+    answers = ["slow", "fast", "hopeless"]
+    verdicts = judge_pairs([("x", a) for a in answers], time_limit=5.0, workers=3)
+    assert [verdicts["x", a].verdict for a in answers] == ["correct", "correct", "timed-out"]
+    assert asked == [(3, answers, 2.0), (1, ["slow", "hopeless"], 3.0)]
 
 
-def test_a_killed_child_costs_its_own_verdict_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_judge_in_child", _judge_or_die)
-    answers = ["a", "die", "b", "no memory", "c"]
-    verdicts = judge_pairs([("x", answer) for answer in answers], time_limit=30.0)
-    assert {answer: verdicts["x", answer].verdict for answer in answers} == {
-        "a": "correct",
-        "die": "timed-out",
-        "b": "correct",
-        "no memory": "timed-out",
-        "c": "correct",
-    }
+def test_a_killed_worker_costs_its_own_verdict_only() -> None:
+    child = resident()
+    child.ask({"gold": "1", "answer": HANG, "conventions": {}, "processor": 60, "clock": 60})
+    while not child._begun:
+        assert child.answer() is None
+    os.kill(worker_of(child), signal.SIGKILL)
+    assert child.answer() == "timed-out"
+    assert judge("x+4", "4+x").verdict == "correct"
 
 
-def _refuse_to_start(memory_limit: int) -> None:
-    raise ImportError("no math-verify here")
+def test_workers_and_children_killed_while_idle_cost_nothing() -> None:
+    child = resident()
+    os.kill(worker_of(child), signal.SIGKILL)
+    assert judge("x+5", "5+x").verdict == "correct"
+    assert child._process is not None
+    os.killpg(child._process.pid, signal.SIGKILL)
+    assert judge("x+6", "6+x").verdict == "correct"
+    assert judge("x+6", "x+7").verdict == "wrong"
+
+
+def test_a_silent_child_is_stopped_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChildProcess, "GRACE", 0.0)
+    os.kill(worker_of(resident()), signal.SIGSTOP)
+    verdict = pool._ask(pool._CREW[:1], [("x", "x+1")], DEFAULT, Limits(0.1, 0.1))["x", "x+1"]
+    assert verdict.verdict in ("timed-out", "wrong")  # not begun: it is asked again
+    assert judge("x+8", "8+x").verdict == "correct"
 
 
 def test_children_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_enter_child", _refuse_to_start)
+    pool.close()
+    monkeypatch.setattr(process, "PROGRAM", "raise ImportError('no math-verify here') #")
     with pytest.raises(SsgrError, match="math-verify"):
         judge_pairs([("x+1", "1+x")])
 
 
 def test_no_child_starts_for_quick_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(**_: Any) -> None:
+    pool.close()
+
+    def start(_: ChildProcess) -> None:
         raise AssertionError("a child started")
 
-    monkeypatch.setattr(pool, "ProcessPool", start)
-    pairs = [("42", "42"), ("42", "41"), ("42", None)]
+    monkeypatch.setattr(ChildProcess, "start", start)
+    pairs = [("42", "42"), ("42", "41"), ("42", None), ("1,2", "2, 1")]
     verdicts = judge_pairs(pairs)
-    assert [verdicts[pair].verdict for pair in pairs] == ["correct", "wrong", "no-answer"]
+    assert [verdicts[p].verdict for p in pairs] == ["correct", "wrong", "no-answer", "correct"]
     with pytest.raises(AssertionError, match="a child started"):
         judge_pairs([("x+1", "1+x")])
 
@@ -78,7 +121,7 @@ def test_no_child_starts_for_quick_verdicts(monkeypatch: pytest.MonkeyPatch) -> 
 def test_equal_pairs_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[str | None] = []
 
-    def count(gold: str, answer: str | None, method: str) -> Verdict:
+    def count(gold: str, answer: str | None, method: str, conventions: Conventions) -> Verdict:
         judged.append(answer)
         return Verdict(answer, "correct", method, 0.0)
 
@@ -87,20 +130,133 @@ def test_equal_pairs_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert judged == ["1", "2"]
 
 
-def _allocate_after_limit(limit: int) -> None:
-    pool._enter_child(limit)
-    try:
-        bytearray(limit)
-    except MemoryError:
-        os._exit(7)
-    os._exit(0)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
+def test_a_worker_that_wants_too_much_memory_dies_of_it() -> None:
+    roomy = psutil.Process(worker_of(resident())).memory_info().vms + 40 * 2**20
+    pairs = [("1", "(x+y+z+1)^{200}"), ("x+1", "1+x")]
+    verdicts = judge_pairs(pairs, memory_limit=roomy, time_limit=300.0)
+    assert [verdicts[pair].verdict for pair in pairs] == ["timed-out", "correct"]
+    assert verdicts[pairs[0]].milliseconds < 100_000  # it was not the time
 
 
-def test_a_child_cannot_take_more_memory_than_its_limit() -> None:
-    child = get_context("spawn").Process(target=_allocate_after_limit, args=(2**30,))
-    child.start()
-    child.join()
-    assert child.exitcode == (7 if sys.platform == "linux" else 0)  # elsewhere: no such limit
+def test_children_that_end_at_once_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool.close()
+    monkeypatch.setattr(process, "PROGRAM", "print('{}', flush=True); raise SystemExit #")
+    with pytest.raises(SsgrError, match="ended before they had read a question"):
+        judge_pairs([("x+1", "1+x")])
+
+
+def test_a_program_without_a_main_guard_can_grade(tmp_path: Path) -> None:
+    script = tmp_path / "grades.py"
+    script.write_text(
+        "import ssgr.grading.pool as pool\n"
+        "pairs = [('x+1', '1+x'), ('x+2', '1+x')]\n"
+        "verdicts = pool.judge_pairs(pairs, workers=2)\n"
+        "print([verdicts[pair].verdict for pair in pairs])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['correct', 'wrong']"
+
+
+# --- any input ------------------------------------------------------------------------------------
+
+
+def nested(depth: int) -> str:
+    return r"\frac{1}{" * depth + "1" + "}" * depth
+
+
+ADVERSARIAL: list[tuple[str, str, set[str]]] = [
+    ("1", HANG, {"timed-out"}),
+    ("7" * 10**6, "7" * 10**6, {"correct"}),
+    ("7" * 10**6, "7" * (10**6 - 1) + "8", {"wrong"}),
+    (nested(300), nested(300), {"correct"}),
+    ("1", nested(300), {"wrong"}),
+    (",".join(map(str, range(5000))), ",".join(map(str, range(5000))), {"correct"}),
+    (",".join(map(str, range(900))), ",".join(map(str, range(1, 901))), {"wrong"}),
+    (r"\sqrt{2}", "99999999!", {"timed-out", "wrong"}),
+    ("10^{10^{10^{10}}}", "10^{10}", {"timed-out", "wrong"}),
+    ("1", "(" * 4000, {"wrong"}),
+    ("1", " " * 100_000 + "1", {"wrong"}),
+    ("1", "x^" * 800 + "x", {"timed-out", "wrong"}),
+    ("1", "\x00\ud800\uffffx", {"wrong"}),
+]
+
+
+@pytest.mark.parametrize(("gold", "answer", "verdicts"), ADVERSARIAL, ids=range(len(ADVERSARIAL)))
+def test_adversarial_answers(gold: str, answer: str, verdicts: set[str]) -> None:
+    limited = judge_pairs([(gold, answer)], time_limit=2.0)[gold, answer]
+    assert limited.verdict in verdicts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\boxed{1}" * 20_000,
+        r"\boxed{" * 50_000,
+        r"\boxed " * 50_000,
+        "{" * 200_000 + r"\boxed{1}",
+        "$" * 100_001,
+        "\\" * 200_000 + "boxed{1}",
+        "Answer: " * 50_000,
+        "</think>" * 50_000,
+        " " * 100_000,
+        "1," * 50_000,
+        "√(" * 30_000,
+        r"\text{" * 30_000,
+    ],
+    ids=lambda text: text[:10],
+)
+def test_long_texts_take_linear_time(text: str) -> None:
+    lenient = Conventions(
+        boxes="joined", unclosed_box=True, unboxed="final", unboxed_letter="anywhere"
+    )
+    start = process_time()
+    for conventions in (DEFAULT, lenient):
+        for method in ("exact", "numeric", "choice", "pattern"):
+            judge_response("1", text, conventions, method=method)
+            judge("1", text[:5000], conventions, method=method)
+    assert process_time() - start < 60  # the square of these lengths would take hours
+
+
+FUZZED = int(os.environ.get("SSGR_FUZZ", "150"))
+ALPHABET = [*"0123456789+-*/^_=<>(){}[],.;:!%$&|'\" xyabin", "\\", r"\frac", r"\sqrt", r"\boxed{",
+            r"\text{", r"\pi", r"\le ", r"\cup", r"\pm", r"\infty", r"\begin{pmatrix}", r"\\",
+            r"^\circ", r"\%", "½", "√", "\uff11", "\u200b", " cm", " or ", "10^9"]  # fmt: skip
+SEEDS = ["42", r"\frac{1}{2}", "(1,2]", r"3\sqrt{13}", r"\{1,2,3\}", "x^2+2x+1", "10 \\text{ cm}",
+         r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"2\pi", r"x \in (-\infty, 3)", "-5, 7",
+         r"1 \pm \sqrt{2}", r"40\%", "k=n+1", "4-4i", "1011_2"]  # fmt: skip
+
+
+def mutated(generator: random.Random) -> tuple[str, str]:
+    """A gold and an answer made of it, or of another, by a few edits; rarely, of many copies."""
+    gold = generator.choice(SEEDS)
+    text = list(generator.choice([gold, generator.choice(SEEDS)]))
+    for _ in range(generator.choice([1, 1, 2, 3, 6])):
+        at = generator.randrange(len(text) + 1)
+        match generator.randrange(4):
+            case 0:
+                text.insert(at, generator.choice(ALPHABET))
+            case 1 if text:
+                del text[at % len(text)]
+            case 2 if text:
+                text[at % len(text)] = generator.choice(ALPHABET)
+            case _:
+                text[at:at] = text[: generator.randint(0, 8)]
+    return gold, "".join(text) * generator.choice([1] * 30 + [50])
+
+
+def test_mutated_answers() -> None:
+    """SSGR_FUZZ=10000 for all of them (ten minutes)."""
+    generator = random.Random(20251121)
+    pairs = [mutated(generator) for _ in range(FUZZED)]
+    verdicts = judge_pairs(pairs, time_limit=5.0, workers=2)
+    assert set(verdicts) == set(pairs)
+    counts = Counter(verdict.verdict for verdict in verdicts.values())
+    print(counts, "slowest", max(verdict.milliseconds for verdict in verdicts.values()), "ms")
+    assert set(counts) <= {"correct", "wrong", "timed-out", "no-answer"}
+    assert counts["timed-out"] <= len(pairs) // 20
+    peak = getrusage(RUSAGE_CHILDREN).ru_maxrss  # kilobytes, of children that have ended
+    assert peak * 1024 <= pool.MEMORY_LIMIT
 
 
 # --- tables -------------------------------------------------------------------------------------

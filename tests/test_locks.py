@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from processes import Forked, Line, without_rights
+from processes import Forked, Line, reachable, without_rights
 from ssgr import holder as holder_module
 from ssgr import locks
 from ssgr.errors import SsgrError
@@ -335,8 +335,7 @@ def test_a_folder_without_rights_is_an_error_in_words(tmp_path: Path) -> None:
     folder.mkdir(mode=0o755)
     if os.geteuid():
         folder.chmod(0o555)
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parents[1]):
-        parent.chmod(0o755)
+    reachable(tmp_path)
 
     def tries(line: Line) -> None:
         without_rights()
@@ -384,8 +383,7 @@ def test_two_users_take_turns(tmp_path: Path) -> None:
     path = tmp_path / "pool" / ".a.lock"
     path.parent.mkdir()
     path.parent.chmod(0o1777)
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parents[1]):
-        parent.chmod(0o755)
+    reachable(tmp_path)
     with only_one(path, "root's"):
         pass
 

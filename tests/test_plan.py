@@ -64,12 +64,12 @@ def pool_of(config: Config, source: str = "stories", **changes: Any) -> SmallPoo
 
 
 def grader(config: Config) -> str:
-    return points.judging(config, "small", "math").digest
+    return points.judging(config, "small", config.sources["stories"]).digest
 
 
 def settle(config: Config) -> dict[str, Any]:
     """The receipt's facts of a part that needs no more drawing."""
-    judge = points.judging(config, "small", "math").identity
+    judge = points.judging(config, "small", config.sources["stories"]).identity
     return {"needs": points.needs_of(config, "stories"), "judge": judge}
 
 

@@ -1,7 +1,6 @@
 """The shared pool: parts never change, two samplings never meet, every error says what to do."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from processes import reachable
 from ssgr.config import Filters, Model, Sampling
 from ssgr.errors import PoolError, TableError
 from ssgr.pool import receipts, store
@@ -222,10 +222,7 @@ NOBODY = "import os; os.geteuid() or (os.setgid(65534), os.setuid(65534))\n"
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Path:
     """A folder that every user may reach."""
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o755)
-    return tmp_path
+    return reachable(tmp_path)
 
 
 def test_a_read_only_pool_is_told_in_words_and_can_still_be_used(open_folder: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ssgr.quality import loop_share, measure, repetition, thinking_tokens
+from ssgr.quality import different_boxes, loop_share, measure, repetition, thinking_tokens
 
 few_tokens = st.lists(st.integers(0, 2), max_size=60)
 
@@ -64,6 +64,18 @@ def test_a_loop_in_the_middle_shows_in_the_repetition_only() -> None:
     assert repetition(tokens) > 0.2
 
 
+def test_no_hash_is_taken_for_a_loop() -> None:
+    """Thue and Morse's sequence defeats polynomial hashes modulo 2^64, and holds no cube."""
+    steps = np.arange(2**14, dtype=np.uint16)
+    assert loop_share(np.bitwise_count(steps).astype(np.int32) % 2) < 0.01
+
+
+@given(st.lists(st.integers(0, 1), max_size=6), st.lists(st.integers(0, 1), min_size=1, max_size=9))
+def test_loops_in_loops_cover_as_much_as_the_longest(start: list[int], loop: list[int]) -> None:
+    tokens = start + loop * 7
+    assert loop_share(ids(tokens)) * len(tokens) >= 7 * len(loop) - 1e-9
+
+
 def test_short_responses_measure_zero() -> None:
     assert repetition(ids([5] * 19)) == 0.0
     assert repetition(ids([5] * 21)) == 0.5
@@ -100,3 +112,48 @@ def test_thinking_tokens_follow_the_share_of_the_text() -> None:
     assert thinking_tokens("never closed", 50, finished=False) == 50
     assert thinking_tokens("never thought", 50, finished=True) == 0
     assert thinking_tokens("no tags at all", 50, finished=False, think_close="") == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "different", "joined"),
+    [
+        ("no box", 0, 0),
+        (r"it is \boxed{4}. So \boxed{ 4 }", 1, 1),
+        (r"\boxed{\dfrac{1}{2}}, that is \boxed{\frac{1}{2}}", 1, 1),
+        (r"\boxed{4}. Wait, \boxed{5}", 2, 2),
+        (r"\boxed{} and \boxed{5}", 1, 1),
+        (r"the roots are \boxed{3} and \boxed{-3}", 2, 1),
+        (r"(a) \boxed{7}, (b) \boxed{3}, \boxed{5} and \boxed{-3}", 4, 2),
+        (r"\boxed{1}, " * 3000 + r"\boxed{2}", 2, 1),
+    ],
+)
+def test_different_boxes(answer: str, different: int, joined: int) -> None:
+    assert different_boxes(answer) == different
+    assert different_boxes(answer, join=True) == joined
+
+
+def test_only_boxes_after_the_thinking_count() -> None:
+    quality = measure(
+        r"try \boxed{1}, \boxed{2}</think>\boxed{3}", ids([1]), finished=True, has_answer=True
+    )
+    assert quality.closed and quality.different_boxes == 1
+    quality = measure(r"try \boxed{1}, \boxed{2}", ids([1]), finished=False, has_answer=False)
+    assert not quality.closed and quality.different_boxes == 0 and quality.tokens_after_box is None
+    quality = measure(
+        r"\boxed{1}, so \boxed{2}", ids([1]), finished=True, has_answer=True, think_close=""
+    )
+    assert quality.closed and quality.different_boxes == 2
+
+
+def test_text_after_the_box_and_after_the_end() -> None:
+    thought = "x" * 79 + "</think>"
+    closed = measure(thought + r"$$\boxed{3}$$.", ids([1] * 9), finished=True, has_answer=True)
+    assert closed.tokens_after_box == 0
+    text = thought + r"\boxed{3} " + "y" * 103
+    going_on = measure(text, ids([1] * 50 + [2]), finished=True, has_answer=True)
+    assert going_on.tokens_after_box == round(51 * 103 / len(text))
+    assert going_on.tokens_after_end == 0
+    over = ids([4, 5, 2, 7, 8, 9, 2])
+    assert measure("t", over, finished=True, has_answer=True).tokens_after_end == 4
+    assert measure("t", over, finished=False, has_answer=True).tokens_after_end == 0
+    assert measure("", ids([]), finished=True, has_answer=False).tokens_after_end == 0

@@ -2,6 +2,7 @@
 
 from math import floor
 from random import Random
+from statistics import median
 
 import polars as pl
 import pytest
@@ -107,8 +108,12 @@ def test_first_wrong_takes_the_first_incorrect_response() -> None:
         ("rep_20", 0.21, {"max_rep_20": 0.3}),
         ("loop_share", 0.21, {"max_loop_share": 0.3}),
         ("finished", False, {"require_finished": False}),
+        ("closed", False, {"require_closed": False}),
         ("has_thinking", False, {"require_thinking": False}),
         ("has_answer", False, {"require_answer": False}),
+        ("different_boxes", 2, {"max_different_boxes": None}),
+        ("different_boxes", 3, {"max_different_boxes": 3}),
+        ("tokens_after_end", 1, {"max_tokens_after_end": None}),
     ],
 )
 def test_each_quality_filter_drops_and_can_be_relaxed(
@@ -121,6 +126,31 @@ def test_each_quality_filter_drops_and_can_be_relaxed(
     assert "1 calibration sequences are wanted, 0 are left" in str(error.value)
     relaxed = Filters.model_validate(switch)
     assert len(select(pool, "median", "1.00", relaxed, budget)[0]) == 1
+
+
+def test_tokens_after_the_box_are_limited_only_on_request_and_without_a_box_never() -> None:
+    budget = Budget(sequences=1, tokens=50)
+    far = graded_pool({"a": [(5, True)]}, tokens_after_box=40)
+    assert len(select(far, "median", "1.00", Filters(), budget)[0]) == 1
+    with pytest.raises(SelectionError):
+        select(far, "median", "1.00", Filters(max_tokens_after_box=39), budget)
+    letter = far.with_columns(tokens_after_box=pl.lit(None, dtype=pl.Int32))
+    limited = Filters(max_tokens_after_box=39)
+    assert len(select(letter, "median", "1.00", limited, budget)[0]) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), min_size=1, max_size=9),
+       st.floats(0.01, 1))  # fmt: skip
+def test_short_thinking_is_measured_against_the_median_of_all_responses(
+    responses: list[tuple[int, bool]], share: float
+) -> None:
+    """Of all of the problem's, wrong ones too, before anything is dropped."""
+    pool = graded_pool({"a": [(5, right) for _, right in responses], "b": [(5, True)]})
+    thinking = [tokens for tokens, _ in responses]
+    pool = pool.with_columns(thinking_tokens=pl.Series([*thinking, 1000]))
+    kept = tally(pool, "median", "1.00", Filters(min_thinking_share=share), Budget(tokens=50))
+    expected = sum(right and tokens >= share * median(thinking) for tokens, right in responses)
+    assert kept.counts.row(by_predicate=pl.col("step") == "good quality")[2] == expected + 1
 
 
 def test_a_timed_out_response_is_neither_correct_nor_wrong() -> None:

@@ -118,18 +118,19 @@ class Run:
         if graded.is_file():
             return graded
         first, last = shard.split("-")
+        rows = ("--first", str(int(first)), "--last", str(int(last)))
         judging = Judging().model_dump_json()
         asked = needs(POINTS.values(), Filters(), self.early_stop).model_dump_json()
         self._command(
             *("sample-shard", "--problems", self.problems, "--model", MODEL.model_dump_json()),
             *("--sampling", self.sampling.model_dump_json(), "--needs", asked),
-            *("--first", str(int(first)), "--last", str(int(last)), "--judging", judging),
+            *(*rows, "--judging", judging),
             *("--pool", self.folder / "pool", "--shard", self.parts / f"{shard}.parquet"),
             *("--out", sampled),
         )
         self._command(
             *("grade-shard", "--pool", self.folder / "pool", "--responses", sampled),
-            *("--problems", self.problems, "--judging", judging),
+            *("--problems", self.problems, *rows, "--judging", judging),
             *("--grades", self.folder / "pool" / "grades" / self._key / "grader=one"),
             *("--out", graded),
         )

@@ -38,8 +38,7 @@ from ssgr import abacus, problems
 from ssgr.config import AbacusSet, Budget, Filters, Model, Sampling
 from ssgr.grading.judging import Judging
 from ssgr.pool import receipts, store
-from ssgr.pool.shards import Shard
-from ssgr.provenance import text_digest
+from ssgr.pool.shards import Asked, Shard
 from ssgr.sampling import Response, Work, load_engine, load_tokenizer, sample
 from ssgr.settling import Needs
 from ssgr.tables import Problems, Responses, read, write
@@ -250,6 +249,7 @@ class Scale:
         self.cost("grade-shard").run(
             *("grade-shard", "--pool", str(self.pool), "--responses", str(sampled)),
             *("--problems", str(self.problems), "--judging", Judging().model_dump_json()),
+            *("--first", str(first), "--last", str(last)),
             *("--grades", str(self.pool / "grades" / self.key / "grader=scale")),
             *("--out", str(graded)),
         )
@@ -268,11 +268,11 @@ class Scale:
         )
         manifest = {**store.manifest(MODEL, self.sampling), "engine": "replay (simulated)"}
         path = self.pool / "responses" / self.key / f"{name}.parquet"
-        shard = Shard(path, manifest, Needs(demands=None, filters=Filters()), "none")
+        every = Needs(demands=None, filters=Filters())
+        shard = Shard(path, manifest, every, "none", Asked.of(visited))
         store.claim(path.parent, manifest)
-        questions = text_digest(visited["question"])
         facts = {"resumed": 0, "gpus": 0, "versions": {}}
-        shard.grow(drawn.responses, questions, seconds=drawn.seconds, **facts)
+        shard.grow(drawn.responses, seconds=drawn.seconds, **facts)
         receipts.write(shard.sampled(self.pool), out)
 
 

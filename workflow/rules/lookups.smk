@@ -107,7 +107,7 @@ def flags_of_engine(entry):
 
 def judging_of_source(model, source):
     """How a model's responses to a source are judged."""
-    return points.judging(CONFIG, model, CONFIG.sources[source].method)
+    return points.judging(CONFIG, model, CONFIG.sources[source])
 
 
 def source_judging(wildcards):
@@ -129,8 +129,8 @@ def grades_folder(wildcards):
 
 def benchmark_judging(wildcards):
     """How answers to this benchmark are judged, as JSON."""
-    method = CONFIG.benchmarks[wildcards.benchmark].method
-    return points.judging(CONFIG, wildcards.model, method).model_dump_json()
+    benchmark = CONFIG.benchmarks[wildcards.benchmark]
+    return points.judging(CONFIG, wildcards.model, benchmark).model_dump_json()
 
 
 def source_needs(wildcards):

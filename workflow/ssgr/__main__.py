@@ -70,7 +70,9 @@ def _flag(detail: ErrorDetails) -> str:
     name = "--" + ".".join(str(part) for part in detail["loc"][1:]).replace("_", "-")
     if detail["type"] == "missing":
         return f"{name}: is missing"
-    return f"{name}: {detail['msg'].removeprefix('Value error, ')}, not {detail['input']!r}"
+    message = detail["msg"].removeprefix("Value error, ")
+    secret = "urls" in detail["loc"] or "server" in detail["loc"]  # it may hold a password
+    return f"{name}: {message}" + ("" if secret else f", not {detail['input']!r}")
 
 
 if __name__ == "__main__":

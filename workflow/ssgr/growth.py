@@ -61,7 +61,7 @@ def growth(config: Config, pool: Path, model: str, source: str, problems: int | 
     """
     key = f"model={model}/source={source}/sampling={config.sampling.key}"
     path = pool / "responses" / key
-    judging = points.judging(config, model, config.sources[source].method)
+    judging = points.judging(config, model, config.sources[source])
     graded = pool / "grades" / key / f"grader={judging.digest}"
     manifest = store.manifest(config.models[model], config.sampling.drawn)
     needs, judge = points.needs_of(config, source), judging.identity

@@ -6,7 +6,7 @@ A point is a checkpoint: (model, source, tau, length, budget, pruner, sparsity).
 
 import polars as pl
 
-from ssgr.config import Config, Model, Pool
+from ssgr.config import Benchmark, Config, Model, Pool, Source
 from ssgr.grading.judging import Judging
 from ssgr.pool.store import SOURCE_OF_MODEL
 from ssgr.provenance import fingerprint
@@ -89,13 +89,13 @@ def needs_of(config: Config, source: str) -> Needs:
     return needs(asked, config.filters, config.sampling.early_stop)
 
 
-def judging(config: Config, model: str, method: str, workers: int = 1) -> Judging:
-    """Return how a model's responses to problems of a method are judged."""
+def judging(config: Config, model: str, problems: Source | Benchmark) -> Judging:
+    """Return how a model's responses to a source's or benchmark's problems are judged."""
     entry = config.models[model]
     return Judging(
-        method=method,
+        method=problems.method,
+        conventions=problems.conventions,
         think_open=entry.think_open,
         think_close=entry.think_close,
         time_limit=config.grading.time_limit,
-        workers=workers,
     )

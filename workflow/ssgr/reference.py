@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ssgr import config
+from ssgr.grading.conventions import Conventions
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "The whole file": config.Config,
@@ -19,6 +20,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`benchmarks`, an entry": config.Benchmark,
     "`data: {loader: abacus}`": config.AbacusSet,
     "`data: {loader: file}`": config.FileSet,
+    "`conventions` of a source or benchmark": Conventions,
     "`calibrations`, an entry": config.Calibration,
     "`sampling`": config.PoolSampling,
     "`evaluation`": config.Sampling,
@@ -69,7 +71,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return re.sub(r"(?<!^)([A-Z])", r" \1", schema["$ref"].rpartition("/")[2]).lower()
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}"
+        return f"list of {_type(schema['items'])}" if "items" in schema else "pair"
     if "patternProperties" in schema:
         return "entries by name"
     return str(schema.get("type", "any"))

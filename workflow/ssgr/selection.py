@@ -15,6 +15,7 @@ import polars as pl
 
 from ssgr.config import Budget, Filters
 from ssgr.errors import SelectionError
+from ssgr.fitness import quality
 
 
 class LengthRule(Protocol):
@@ -146,10 +147,11 @@ def tally(
     pool = graded.with_columns(
         correctness_ratio=(pl.col("verdict") == "correct").mean().over("problem_id"),
         drawn=pl.len().over("problem_id"),
+        fit=quality(filters),
     )
     hard = pool.filter(pl.col("correctness_ratio").is_between(low - 1e-9, high + 1e-9))
     judged = hard.filter(pl.col("verdict") == AMONG[length])
-    fit = judged.filter(quality(filters))
+    fit = judged.filter("fit")
     candidates = _apply(LENGTH_RULES[length], fit, budget)
     steps = {
         "pool": pool,
@@ -163,7 +165,7 @@ def tally(
     if n is not None:
         known = pl.when(pl.col("drawn") >= n).then("correctness_ratio")
         candidates = candidates.with_columns(known.alias("correctness_ratio"))
-    return Tally(draw(candidates.drop("drawn"), budget), counts)
+    return Tally(draw(candidates.drop("drawn", "fit"), budget), counts)
 
 
 def merge(first: Tally, second: Tally, budget: Budget) -> Tally:
@@ -202,20 +204,6 @@ def band(tau: str) -> tuple[float, float]:
     """Return the lowest and highest correctness ratio that ``tau`` keeps."""
     low, _, high = tau.rpartition("..")
     return float(low or 0), float(high)
-
-
-def quality(filters: Filters) -> pl.Expr:
-    """Which responses are fit to calibrate on: not repetitive, with reasoning, right format."""
-    keep = (pl.col("rep_20") <= filters.max_rep_20) & (
-        pl.col("loop_share") <= filters.max_loop_share
-    )
-    for column, required in (
-        ("finished", filters.require_finished),
-        ("has_thinking", filters.require_thinking),
-        ("has_answer", filters.require_answer),
-    ):
-        keep = keep & pl.col(column) if required else keep
-    return keep
 
 
 def draw(candidates: pl.DataFrame, budget: Budget) -> pl.DataFrame:

@@ -16,7 +16,8 @@ from typing import Literal
 import polars as pl
 
 from ssgr.config import Filters, Strict
-from ssgr.selection import AMONG, FIRST, band, quality
+from ssgr.fitness import quality
+from ssgr.selection import AMONG, FIRST, band
 
 MARGIN = 1e-9
 """For comparing a ratio with a threshold of two decimals."""

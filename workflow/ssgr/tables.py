@@ -51,7 +51,7 @@ class Responses(dy.Schema):
 
 
 class Grades(dy.Schema):
-    """One verdict a row, with measured quality columns; thresholds are applied in selection."""
+    """One verdict a row, with the columns of `ssgr.quality.Quality`; selection has thresholds."""
 
     problem_id = dy.String(primary_key=True)
     sample_ = dy.Int32(alias="sample", primary_key=True, min=0)
@@ -63,9 +63,13 @@ class Grades(dy.Schema):
     method = dy.String()
     milliseconds = dy.Float64(min=0)
     finished = dy.Bool()
+    closed = dy.Bool()
     has_thinking = dy.Bool()
     has_answer = dy.Bool()
     thinking_tokens = dy.Int32(min=0)
+    different_boxes = dy.Int32(min=0)
+    tokens_after_box = dy.Int32(nullable=True, min=0)
+    tokens_after_end = dy.Int32(min=0)
     rep_20 = dy.Float64(min=0, max=1)
     loop_share = dy.Float64(min=0, max=1)
 

@@ -52,9 +52,10 @@ def _readable(detail: ErrorDetails) -> str:
         return f"{place}: is missing"
     message = detail["msg"].removeprefix("Value error, ")
     shown = detail["input"]
-    if isinstance(shown, str | int | float) and repr(shown) not in message:
+    secret = "urls" in location  # it may hold a password
+    if isinstance(shown, str | int | float) and repr(shown) not in message and not secret:
         message = f"{message}, not {shown!r}"
-    return f"{place}: {message}"
+    return f"{place}: {message}" if place else message
 
 
 def _nearest(name: str, valid: Collection[str]) -> str:

@@ -1,14 +1,18 @@
 """`grade` and `grade-shard`: verdicts and measured quality, as a table or in the pool."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 from pydantic import Field
 
 from ssgr.config import Strict
-from ssgr.errors import PoolError, SsgrError
+from ssgr.errors import PoolError, SsgrError, TableError
+from ssgr.grading import earlier
 from ssgr.grading.judging import Judging
+from ssgr.grading.pool import Pair
+from ssgr.grading.verdict import Verdict
 from ssgr.locks import only_one
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked
@@ -82,6 +86,15 @@ class GradeShardCommand(Strict):
             responses=responses, grades=receipts.refer(self.pool, path, receipt)
         )
 
+    def _earlier_verdicts(self, problems: pl.DataFrame, path: Path) -> dict[Pair, Verdict]:
+        """Verdicts on this part by other versions of the grader that hold for this one too."""
+        known: dict[Pair, Verdict] = {}
+        for other in sorted(path.parent.parent.glob(f"grader=*/{path.name}")):
+            with suppress(TableError):  # of another schema, or damaged: judged anew
+                grades, spec = read(other, Grades), read_spec(other)
+                known |= earlier.reusable(grades, spec, problems, self.judging)
+        return known
+
     def _check_questions(self, part: Path, asked: Asked) -> None:
         if store.read_receipt(part, store.ResponsesReceipt).questions != asked.questions:
             raise PoolError(
@@ -94,8 +107,13 @@ class GradeShardCommand(Strict):
         from ssgr.grading import grade
 
         responses = receipts.open_part(self.pool, part, Responses)
-        grades = grade(responses, problems, **self.judging.model_dump())
-        spec = describe(grade=self.judging.model_dump(), of=part.sha256)
+        known = self._earlier_verdicts(problems, path)
+        grades = grade(responses, problems, **self.judging.model_dump(), earlier=known)
+        spec = describe(
+            grade=self.judging.model_dump(),
+            of=part.sha256,
+            **{earlier.KEY: earlier.provenance(grades, problems, self.judging)},
+        )
         answers = Asked.of(problems).answers
         facts = {"of": part.sha256, "answers": answers}
         store.publish(grades, Grades, path, spec, store.GradesReceipt, **facts)

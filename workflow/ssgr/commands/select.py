@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
@@ -41,13 +41,26 @@ class TallyCommand(Strict):
     budget: Budget = Field(description="sequences, tokens of each, seed")
     filters: Filters = Field(Filters(), description="quality thresholds")
     samples: int = Field(description="n: responses that a full pool has of each problem")
-    early_stop: bool = Field(True, description="look only at responses that can matter")
+    early_stop: bool = Field(
+        True, validate_default=True, description="look only at responses that can matter"
+    )
     pool: Path = Field(description="the pool's folder")
     graded: list[Path] = Field(description="receipts of the wave's graded shards")
     before: Path | None = Field(None, description="Candidates of the wave before")
     out: Path = Field(
         description="Candidates table to write, beside it its funnel and what was visited"
     )
+
+    @field_validator("early_stop")
+    @classmethod
+    def _medians_need_every_response(cls, early_stop: bool, info: ValidationInfo) -> bool:
+        filters: Filters | None = info.data.get("filters")  # None if it is wrong itself
+        if early_stop and filters and filters.min_thinking_share:
+            raise ValueError(
+                "filters.min_thinking_share needs every response of a problem: give "
+                "--no-early-stop, on a pool that was drawn whole"
+            )
+        return early_stop
 
     def cli_cmd(self) -> None:
         """Tally one shard after another and write what is left: memory stays flat."""

@@ -5,19 +5,26 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ssgr.config.base import ROOT, Name, Strict
+from ssgr.grading.conventions import DEFAULT, NamedConventions
+from ssgr.grading.methods import MethodName
 
 
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected http://host:port/v1")
+def _url(url: str) -> str:
+    """A server's base url, without anything secret: it is written to logs and manifests."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("is no url such as http://node1:8000/v1")
     if parts.username or parts.password or parts.query:
         raise ValueError(
-            "a password or key must not stand in a url, which is logged: put it into the "
-            "environment variable that api_key_env names"
+            f"the url of {parts.hostname} holds credentials or a query, and it would be written to "
+            "logs: put the key into the environment (api_key_env)"
         )
     return url
 
@@ -25,7 +32,9 @@ def _without_secrets(url: str) -> str:
 class Server(Strict):
     """Where a model is served: OpenAI-compatible endpoints (vLLM, SGLang, a balancer)."""
 
-    urls: list[Annotated[str, AfterValidator(_without_secrets)]] = Field(
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    urls: list[Annotated[str, AfterValidator(_url)]] = Field(
         min_length=1, description="base urls, e.g. http://node1:8000/v1; several share the work"
     )
     name: str | None = Field(None, description="the model's name there; default: the entry's path")
@@ -174,7 +183,10 @@ class Source(Strict):
     solution_template: str = Field(
         "{question}\n{solution}", description="a reference solution as calibration text"
     )
-    method: Literal["math", "choice"] = Field("math", description="how responses are graded")
+    method: MethodName = Field("math", description="how responses are graded")
+    conventions: NamedConventions = Field(
+        DEFAULT, description="what counts as the same answer: a preset's name, or settings"
+    )
 
     @model_validator(mode="after")
     def _template_is_whole(self) -> "Source":
@@ -188,6 +200,9 @@ class Benchmark(Strict):
     """A problem set to score on."""
 
     data: ProblemSet = Field(description="where the problems come from")
-    method: Literal["math", "choice"] = Field("math", description="how responses are graded")
+    method: MethodName = Field("math", description="how responses are graded")
+    conventions: NamedConventions = Field(
+        DEFAULT, description="what counts as the same answer: a preset's name, or settings"
+    )
     label: str | None = Field(None, description="name in the report; default is the key")
     role: str | None = Field(None, description="the paper's benchmark that it stands for")

@@ -92,13 +92,44 @@ class PoolSampling(Sampling):
 
 
 class Filters(Strict):
-    """Thresholds of the quality filter (section 4: repetitive, no reasoning, wrong format)."""
+    """Which responses are fit to calibrate on (section 4: repetitive, no reasoning, wrong format).
+
+    The measures are columns of the grades; changing a threshold grades nothing again.
+    """
 
     max_rep_20: float = Field(0.2, ge=0, le=1, description="highest share of repeated 20-grams")
     max_loop_share: float = Field(0.2, ge=0, le=1, description="highest share of a looping suffix")
     require_finished: bool = Field(True, description="drop truncated responses")
-    require_thinking: bool = Field(True, description="drop responses without thinking")
-    require_answer: bool = Field(True, description="drop responses without a well-formed answer")
+    require_closed: bool = Field(
+        True, description="drop responses without the closing think tag, if the model has one"
+    )
+    require_thinking: bool = Field(
+        True,
+        description="drop responses whose thinking is missing or empty, also if there is an answer",
+    )
+    min_thinking_share: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="shortest thinking, as a share of the median of its problem's responses; "
+        "above 0 it needs all n of them: sampling.early_stop: false",
+    )
+    require_answer: bool = Field(
+        True, description="drop responses without a well-formed answer (a box, a choice letter)"
+    )
+    max_different_boxes: int | None = Field(
+        1,
+        ge=1,
+        description="most boxes with different contents after the thinking; null: any number",
+    )
+    max_tokens_after_end: int | None = Field(
+        0, ge=0, description="most tokens after the first end token; null: any number"
+    )
+    max_tokens_after_box: int | None = Field(
+        None,
+        ge=0,
+        description="most tokens after the last box (estimated by characters); null: any number",
+    )
 
 
 class Budget(Strict):
@@ -190,6 +221,16 @@ class Config(Strict):
     budget: Budget = Field(description="how much calibration data a pruner sees")
     grading: Grading = Field(Grading(), description="how answers are judged")
     pruning: Pruning = Field(Pruning(), description="constants of the pruners")
+
+    @model_validator(mode="after")
+    def _medians_need_every_response(self) -> "Config":
+        if self.filters.min_thinking_share and self.sampling.early_stop:
+            raise ValueError(
+                "filters.min_thinking_share compares with the median of all responses to a "
+                "problem, but sampling.early_stop leaves some undrawn: set sampling.early_stop: "
+                "false, or filters.min_thinking_share: 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _checkpoints_can_be_answered_for(self) -> "Config":

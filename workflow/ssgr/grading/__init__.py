@@ -1,18 +1,29 @@
 """Grading: was this response correct? One interface for the pool and for every evaluation.
 
-``judge`` takes a bare answer, ``judge_response`` a whole response, both in the calling process
-and without a time limit; ``grade`` takes whole tables and judges in child processes that are
-killed at a time limit. ``grade`` loads on first use: a child that judges answers needs no tables.
+``judge`` takes a bare answer, ``judge_response`` a whole response, ``grade`` whole tables; all
+under the :class:`Conventions` of a benchmark, all within a time limit. ``grade`` loads on first
+use, and sympy only in child processes.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from ssgr.grading.judge import METHODS, Verdict, judge, judge_response
+from ssgr.grading.conventions import PRESETS, Conventions
+from ssgr.grading.judge import judge, judge_response
+from ssgr.grading.methods import METHODS
+from ssgr.grading.verdict import Verdict
 
 if TYPE_CHECKING:
     from ssgr.grading.tabulate import grade
 
-__all__ = ["METHODS", "Verdict", "grade", "judge", "judge_response"]
+__all__ = [
+    "METHODS",
+    "PRESETS",
+    "Conventions",
+    "Verdict",
+    "grade",
+    "judge",
+    "judge_response",
+]
 
 
 def __getattr__(name: str) -> Any:

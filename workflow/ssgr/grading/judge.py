@@ -1,140 +1,131 @@
-"""One verdict: the ladder exact -> numeric -> math-verify, or the letter of a choice.
+"""One verdict: extraction, then the first step of a method that can decide.
 
-The first step that can decide does. The quick steps (microseconds, bounded whatever the input)
-are apart from the slow one, so that the pool spends child processes on the slow one alone.
+The quick steps (microseconds, bounded whatever the input) run in the calling process; what they
+leave open is judged by math-verify in a child process that is killed at a time limit.
 """
 
+import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
-from ssgr.errors import ConfigError
-from ssgr.grading.answers import after_thinking, choice_letter, last_box, normalise, spelling
-from ssgr.grading.numbers import parse_number
+from ssgr.grading.answers import answer_text
+from ssgr.grading.conventions import DEFAULT, Conventions
+from ssgr.grading.golds import read_gold
+from ssgr.grading.methods import find_method
+from ssgr.grading.verdict import Verdict, VerdictName
 
-VerdictName = Literal["correct", "wrong", "no-answer", "timed-out", "unparsable-gold"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A judgement as data.
-
-    ``method`` names the step that decided (extraction, exact, numeric, math-verify, choice);
-    ``milliseconds`` is the time it took when it was made (equal pairs of a pool share one).
-    """
-
-    extracted: str | None
-    verdict: VerdictName
-    method: str
-    milliseconds: float
-
-
-Decision = tuple[VerdictName, str]
-
-
-@dataclass(frozen=True)
-class Method:
-    """How a benchmark is judged.
-
-    ``extract`` finds the answer in the text after thinking; ``quick`` decides on (gold, answer)
-    or returns None, which leaves the pair to math-verify.
-    """
-
-    extract: Callable[[str], str | None]
-    quick: Callable[[str, str], Decision | None]
-
-
-def _quick_math(gold: str, answer: str) -> Decision | None:
-    right, given = normalise(gold), normalise(answer)
-    if not right:
-        return "unparsable-gold", "exact"
-    if spelling(right) == spelling(given):
-        return "correct", "exact"
-    right_number, given_number = parse_number(right), parse_number(given)
-    if right_number and given_number:
-        return ("correct" if right_number.equals(given_number) else "wrong"), "numeric"
-    return None
-
-
-def _quick_choice(gold: str, answer: str) -> Decision | None:
-    right = _letter(gold)
-    if right is None:
-        return "unparsable-gold", "choice"
-    return ("correct" if right == _letter(answer) else "wrong"), "choice"
-
-
-def _letter(answer: str) -> str | None:
-    return choice_letter(answer) or choice_letter(rf"\boxed{{{answer}}}")
-
-
-METHODS: dict[str, Method] = {
-    "math": Method(extract=last_box, quick=_quick_math),
-    "choice": Method(extract=choice_letter, quick=_quick_choice),
-}
-
-
-def find_method(name: str) -> Method:
-    """Look up a grading method.
-
-    Raises:
-        ConfigError: there is none of that name; lists the names.
-    """
-    if name not in METHODS:
-        raise ConfigError(f"unknown grading method {name!r}: expected one of {sorted(METHODS)}")
-    return METHODS[name]
+LONGEST = 5000
+"""Characters of the longest answer that is looked at; a longer one is right only if it is the
+gold, letter by letter."""
+DEEPEST = 30
+"""Brackets in brackets, likewise: computer algebra takes minutes for 300 nested fractions."""
 
 
 def extract(
-    response: str, method: str = "math", think_close: str | None = "</think>"
+    response: str,
+    method: str = "math",
+    think_close: str | None = "</think>",
+    conventions: Conventions = DEFAULT,
+    *,
+    think_open: str = "<think>",
+    thinking: str | None = "required",
 ) -> str | None:
-    """Return the answer in the method's format after the last ``think_close``, or None."""
-    answer_text = after_thinking(response, think_close)
-    return None if answer_text is None else find_method(method).extract(answer_text)
+    """Return the answer in the method's format after the last ``think_close``, or None.
+
+    A response without ``think_close`` has none, unless ``thinking`` is "if-tagged" (None: the
+    conventions') and it has no ``think_open`` either.
+    """
+    required = (thinking or conventions.thinking) == "required"
+    text = answer_text(response, think_close, None if required else think_open)
+    return None if text is None else find_method(method).extract(text, conventions)
 
 
-def judge_quickly(gold: str, answer: str | None, method: str = "math") -> Verdict | None:
+def judge_quickly(
+    gold: str, answer: str | None, method: str = "math", conventions: Conventions = DEFAULT
+) -> Verdict | None:
     """Judge by the steps that take microseconds; None if only math-verify can decide."""
     start = time.perf_counter()
-    decide = find_method(method).quick
-    decision: Decision | None = ("no-answer", "extraction")
-    if answer is not None and answer.strip():
-        decision = decide(gold, answer)
+    decision = _decide(gold, answer, method, conventions)
     if decision is None:
         return None
-    return Verdict(answer, *decision, _milliseconds_since(start))
+    return Verdict(answer, *decision, (time.perf_counter() - start) * 1000)
 
 
-def judge_slowly(gold: str, answer: str) -> Verdict:
-    """Judge by math-verify, for pairs that :func:`judge_quickly` left open. Not bounded in time."""
-    from ssgr.grading.equality import equality  # imports sympy
+def _decide(
+    gold: str, answer: str | None, method: str, conventions: Conventions
+) -> tuple[VerdictName, str] | None:
+    asked = find_method(method)
+    if answer is None or not answer.strip():
+        return "no-answer", "extraction"
+    gold, conventions = read_gold(gold, conventions)
+    if answer == gold and gold.strip() and "exact" in asked.steps and not conventions.integer_range:
+        return "correct", "exact"
+    if max(len(gold), len(answer)) > LONGEST or _nesting(answer) > DEEPEST:
+        return "wrong", "size"
+    for name, step in asked.steps.items():
+        verdict = step(gold, answer, conventions)
+        if verdict is not None:
+            return verdict, name
+    return None if asked.math_verify else ("wrong", next(reversed(asked.steps)))
 
-    start = time.perf_counter()
-    verdict = equality(normalise(gold), normalise(answer))
-    return Verdict(answer, verdict, "math-verify", _milliseconds_since(start))
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    for bracket in re.findall(r"[(\[{}\])]", text):
+        depth += 1 if bracket in "([{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
-def judge(gold: str, answer: str | None, method: str = "math") -> Verdict:
-    """Judge a bare answer in this process, without a time limit (the pool has one).
+def judge(
+    gold: str,
+    answer: str | None,
+    conventions: Conventions = DEFAULT,
+    *,
+    method: str = "math",
+    time_limit: float = 5.0,
+) -> Verdict:
+    """Judge a bare answer.
+
+    Args:
+        gold: the reference answer (several, a unit, a tolerance: see `ssgr.grading.golds`).
+        answer: what is judged; None: there was none.
+        conventions: what counts as the same answer.
+        method: a key of ``ssgr.grading.METHODS``; "math" is the ladder exact, numeric, math-verify.
+        time_limit: seconds by the clock for math-verify, which runs in a child process that is
+            kept for the next call; then the verdict is "timed-out".
 
     Raises:
         ConfigError: unknown method.
+        SsgrError: a child process cannot start.
     """
-    return judge_quickly(gold, answer, method) or judge_slowly(gold, answer or "")
+    quick = judge_quickly(gold, answer, method, conventions)
+    if quick is not None:
+        return quick
+    from ssgr.grading.pool import judge_alone
+
+    return judge_alone(gold, answer or "", conventions, time_limit)
 
 
 def judge_response(
-    gold: str, response: str, method: str = "math", think_close: str | None = "</think>"
+    gold: str,
+    response: str,
+    conventions: Conventions = DEFAULT,
+    *,
+    method: str = "math",
+    think_open: str = "<think>",
+    think_close: str | None = "</think>",
+    time_limit: float = 5.0,
 ) -> Verdict:
     """Judge a whole response by its answer after the last ``think_close``.
 
-    An empty or None ``think_close`` judges a model that does not think by its whole response.
+    Whether a response must hold that tag is said by ``conventions.thinking``. An empty or None
+    ``think_close`` judges a model that does not think by its whole response.
 
     Raises:
         ConfigError: unknown method.
+        SsgrError: a child process cannot start.
     """
-    return judge(gold, extract(response, method, think_close), method)
-
-
-def _milliseconds_since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000
+    answer = extract(
+        response, method, think_close, conventions, think_open=think_open, thinking=None
+    )
+    return judge(gold, answer, conventions, method=method, time_limit=time_limit)

@@ -2,18 +2,22 @@
 
 from functools import cache
 from hashlib import blake2b
-from typing import Literal
 
 from pydantic import Field
 
 from ssgr.config import Strict
+from ssgr.grading.conventions import DEFAULT, NamedConventions
+from ssgr.grading.methods import MethodName
 from ssgr.provenance import code_digest
 
 
 class Judging(Strict):
     """How a source's responses are judged."""
 
-    method: Literal["math", "choice"] = Field("math", description="how an answer is judged")
+    method: MethodName = Field("math", description="how an answer is judged")
+    conventions: NamedConventions = Field(
+        DEFAULT, description="what counts as the same answer: a preset's name, or settings"
+    )
     think_open: str = Field("<think>", description="tag that opens the thinking")
     think_close: str = Field("</think>", description="tag that closes the thinking")
     time_limit: float = Field(5.0, gt=0, description="seconds of processor time for one verdict")

@@ -8,55 +8,90 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from math import gcd
+
+from ssgr.grading.conventions import Conventions
 
 LONGEST = 80
 """Characters of the longest text read as a number; a longer one is left to math-verify."""
-TOLERANCE = Fraction(1, 10**6)
 
 _WHOLE = r"(?:[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,2}(?: \d{3})+|\d+)"
-_DECIMAL = re.compile(rf"(?P<whole>{_WHOLE})?(?:\.(?P<decimals>\d*))?")
+_POWER = (
+    r"(?:\s*(?:\\times|\\cdot|\*)\s*10\s*\^\s*"
+    r"(?:\{\s*(?P<braced>[+-]?\d{1,2})\s*\}|(?P<bare>-?\d{1,2}))|[eE](?P<e>[+-]?\d{1,2}))"
+)
+_DECIMAL = re.compile(rf"(?P<whole>{_WHOLE})?(?:\.(?P<decimals>\d*))?{_POWER}?")
 _RATIO = re.compile(
     r"(?P<whole>\d+)??\s*(?:(?P<top>\d+)\s*/\s*(?P<bottom>\d+)"
     r"|\\[dtc]?frac\s*(?:\{\s*(?P<brace_top>-?\d+)\s*\}|(?P<digit_top>\d))"
     r"\s*(?:\{\s*(?P<brace_bottom>\d+)\s*\}|(?P<digit_bottom>\d)))"
 )
+_WRAPPED = re.compile(
+    r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}\\]*)\}|\{([^{}\\]*)\}|\(([^(),\\]*)\)"
+)
 
 
 @dataclass(frozen=True)
 class Number:
-    """An exact value, and whether it was written with a decimal point (hence maybe rounded)."""
+    """An exact value and how it was written: ``places`` after a point, None if without one."""
 
     value: Fraction
-    decimal: bool
-
-    def equals(self, other: "Number") -> bool:
-        """Equal exactly, or within 1e-6 (relative below 1) where one side is a decimal."""
-        difference = abs(self.value - other.value)
-        if not (self.decimal or other.decimal):
-            return difference == 0
-        return difference <= TOLERANCE * min(Fraction(1), abs(self.value))
+    places: int | None = None
+    reduced: bool = True
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
+def _exact(tolerance: float) -> Fraction:
+    return Fraction(str(tolerance))
+
+
+def equal_numbers(gold: Number, answer: Number, conventions: Conventions) -> bool:
+    """Equal exactly, or as near as the conventions allow where a side is a decimal."""
+    difference, size = abs(gold.value - answer.value), abs(gold.value)
+    if not (conventions.unreduced or answer.reduced or not gold.reduced):
+        return False
+    if difference == 0:
+        return True
+    anyway = _exact(conventions.relative_tolerance) * size, _exact(conventions.absolute_tolerance)
+    if difference <= max(anyway):
+        return True
+    if gold.places is None and answer.places is None:
+        return False
+    if difference <= _exact(conventions.tolerance) * min(Fraction(1), size):
+        return True
+    least, places = conventions.rounded_to, answer.places
+    if least is None or places is None or places < least:
+        return False
+    return 2 * difference <= Fraction(1, 10**places)
+
+
+@lru_cache(maxsize=8192)
 def parse_number(normal: str) -> Number | None:
     """Parse a normalised answer that is one plain number; None for anything else."""
     if not normal or len(normal) > LONGEST or not normal.isascii():
         return None
+    if wrapped := _WRAPPED.fullmatch(normal):
+        return parse_number(next(part for part in wrapped.groups() if part is not None).strip())
     sign = -1 if normal[0] == "-" else 1
     magnitude = normal[1:].lstrip() if normal[0] in "+-" else normal
     if match := _DECIMAL.fullmatch(magnitude):
-        return _decimal(sign, match["whole"], match["decimals"])
+        return _decimal(sign, match.groupdict())
     if match := _RATIO.fullmatch(magnitude):
         return _ratio(sign, match.groupdict())
     return None
 
 
-def _decimal(sign: int, whole: str | None, decimals: str | None) -> Number | None:
+def _decimal(sign: int, part: dict[str, str | None]) -> Number | None:
+    whole, decimals = part["whole"], part["decimals"]
     if not (whole or decimals):
         return None
     digits = (whole or "0").replace(",", "").replace(" ", "")
     value = Fraction(f"{digits}.{decimals}" if decimals else digits)
-    return Number(sign * value, bool(decimals))
+    power = int(part["braced"] or part["bare"] or part["e"] or 0)
+    places = len(decimals) - power if decimals else None
+    if power:
+        value *= Fraction(10) ** power
+    return Number(sign * value, None if places is None else max(places, 0))
 
 
 def _ratio(sign: int, part: dict[str, str | None]) -> Number | None:
@@ -65,4 +100,5 @@ def _ratio(sign: int, part: dict[str, str | None]) -> Number | None:
     whole = part["whole"]
     if bottom == 0 or (whole is not None and top < 0):
         return None
-    return Number(sign * (int(whole or 0) + Fraction(top, bottom)), False)
+    value = sign * (int(whole or 0) + Fraction(top, bottom))
+    return Number(value, reduced=bottom > 1 and gcd(top, bottom) == 1)

@@ -1,56 +1,64 @@
 """Judge many answers: quick steps here, math-verify in child processes that can be killed.
 
-Model output is untrusted: ``2^{2^{2^{2^{100}}}}`` keeps sympy busy for hours. So a child has a
-hard limit on time and memory, and one that is killed costs its own verdict and no other. The
-limit is on processor time, kept by the kernel: a verdict does not depend on how busy the machine
-is, and a child whose parent has died ends as well.
+Model output is untrusted: ``2^{2^{2^{2^{100}}}}`` keeps sympy busy for hours. So a child has hard
+limits on time and memory, and one that is killed costs its own verdict and no other. The limit is
+on processor time, kept by the kernel: a verdict does not depend on how busy the machine is. A
+verdict that timed out is tried once more with no other child at work before it stands.
 """
 
-import multiprocessing
-import signal
-import sys
-from collections.abc import Iterable
-from concurrent.futures import wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import BaseContext
+import atexit
+import os
+import selectors
+import time
+from collections.abc import Iterable, Mapping
+from threading import RLock
+from typing import NamedTuple
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
-
-from ssgr.errors import SsgrError
-from ssgr.grading.judge import Verdict, judge_quickly, judge_slowly
+from ssgr.grading.conventions import DEFAULT, Conventions
+from ssgr.grading.judge import judge_quickly
+from ssgr.grading.process import ChildProcess
+from ssgr.grading.verdict import Verdict
 
 MEMORY_LIMIT = 2 * 1024**3
 """Address space of a child in bytes, where the system can limit it (Linux)."""
-TASKS_PER_CHILD = 1000
-"""A child is replaced after so many verdicts, before sympy's caches fill its memory."""
-POOLS = 3
-"""How often a broken pool is built before giving up."""
-WALL_FACTOR = 20.0
+FIRST_SHARE = 0.4
+"""Share of the time limit for the first attempt; the rest is for the second, alone."""
+CLOCK_FACTOR = 20.0
 """How many times the limit of processor time an answer may take by the clock."""
 
 Pair = tuple[str, str | None]
+
+
+class Limits(NamedTuple):
+    """What one question may take: seconds of processor time and by the clock."""
+
+    processor: float
+    clock: float
 
 
 def judge_pairs(
     pairs: Iterable[Pair],
     *,
     method: str = "math",
+    conventions: Conventions = DEFAULT,
     time_limit: float = 5.0,
     workers: int = 1,
     memory_limit: int = MEMORY_LIMIT,
+    known: Mapping[Pair, Verdict] | None = None,
 ) -> dict[Pair, Verdict]:
     """Judge every distinct (gold, answer) pair once.
 
     Args:
         pairs: gold and extracted answer (None: there was none).
         method: a key of ``ssgr.grading.METHODS``.
-        time_limit: seconds of processor time per pair (by the clock where the system has no such
-            timer); a child that needs longer is killed.
+        conventions: what counts as the same answer.
+        time_limit: seconds of processor time per pair, both attempts together.
         workers: child processes at most; none starts if the quick steps decide everything.
         memory_limit: bytes of address space per child.
+        known: verdicts of math-verify that still hold, see ``ssgr.grading.earlier``.
 
     Returns:
-        A verdict for every pair; "timed-out" where a child ran out of time or memory.
+        A verdict for every pair; "timed-out" where a child ran out of time or memory, twice.
 
     Raises:
         ConfigError: unknown method.
@@ -59,117 +67,118 @@ def judge_pairs(
     verdicts: dict[Pair, Verdict] = {}
     undecided: list[tuple[str, str]] = []
     for gold, answer in dict.fromkeys(pairs):
-        quick = judge_quickly(gold, answer, method)
+        quick = judge_quickly(gold, answer, method, conventions)
+        if quick is None and known:
+            quick = known.get((gold, answer))
         if quick is not None:
             verdicts[gold, answer] = quick
         elif answer is not None:
             undecided.append((gold, answer))
     if undecided:
-        verdicts.update(_judge_in_children(undecided, time_limit, workers, memory_limit))
+        with _LOCK:
+            verdicts.update(_in_children(undecided, conventions, time_limit, workers, memory_limit))
     return verdicts
 
 
-def _judge_in_children(
-    pairs: list[tuple[str, str]], time_limit: float, workers: int, memory_limit: int
-) -> dict[Pair, Verdict]:
-    """Judge by math-verify. A pool breaks if an idle child is killed: the rest gets a new one."""
-    verdicts: dict[Pair, Verdict] = {}
-    failure: BrokenProcessPool | None = None
-    for _ in range(POOLS):
-        rest = [pair for pair in pairs if pair not in verdicts]
-        if not rest:
-            return verdicts
-        try:
-            _run_pool(rest, time_limit, min(workers, len(rest)), memory_limit, verdicts)
-        except BrokenProcessPool as error:
-            failure = error
-    if failure is not None and len(verdicts) < len(pairs):
-        raise SsgrError(
-            f"grading: child processes died {POOLS} times outside any task (see the lines above); "
-            "`python -c 'import math_verify'` shows whether math-verify is installed whole, and "
-            "a child needs about 200 MB of memory"
-        ) from failure
-    return verdicts
-
-
-def _run_pool(
+def _in_children(
     pairs: list[tuple[str, str]],
+    conventions: Conventions,
     time_limit: float,
     workers: int,
     memory_limit: int,
-    verdicts: dict[Pair, Verdict],
-) -> None:
-    """Judge ``pairs`` in one pool, each verdict put into ``verdicts`` as it comes."""
-    with ProcessPool(
-        max_workers=max(1, workers),
-        max_tasks=TASKS_PER_CHILD,
-        initializer=_enter_child,
-        initargs=(memory_limit,),
-        context=_start_context(),
-    ) as pool:
-        try:
-            for pair, future in _schedule(pool, pairs, time_limit):
-                verdicts[pair] = _result(pool, pair[1], future, time_limit)
-        except BaseException:
-            pool.stop()  # type: ignore[no-untyped-call]
-            raise
+) -> dict[Pair, Verdict]:
+    first, second = FIRST_SHARE * time_limit, (1 - FIRST_SHARE) * time_limit
+    crew = _crew(min(max(1, workers), len(pairs)), memory_limit)
+    verdicts = _ask(crew, pairs, conventions, Limits(first, first * CLOCK_FACTOR))
+    late = [pair for pair in pairs if verdicts[pair].verdict == "timed-out"]
+    again = _ask(crew[:1], late, conventions, Limits(second, second * CLOCK_FACTOR))
+    return verdicts | again
 
 
-def _schedule(
-    pool: ProcessPool, pairs: list[tuple[str, str]], time_limit: float
-) -> list[tuple[tuple[str, str], ProcessFuture[Verdict]]]:
-    clock_limit = time_limit * (WALL_FACTOR if hasattr(signal, "setitimer") else 1.0)
-    try:
-        return [
-            (pair, pool.schedule(_judge_in_child, args=(*pair, time_limit), timeout=clock_limit))
-            for pair in pairs
-        ]
-    except RuntimeError as error:  # what schedule() raises once the pool has broken
-        raise BrokenProcessPool(str(error)) from error
-
-
-def _result(
-    pool: ProcessPool, answer: str, future: ProcessFuture[Verdict], time_limit: float
+def judge_alone(
+    gold: str, answer: str, conventions: Conventions = DEFAULT, time_limit: float = 5.0
 ) -> Verdict:
-    while not wait([future], timeout=1.0).done:
-        if not pool.active:  # a broken pool leaves the futures it has not read pending for ever
-            raise BrokenProcessPool("the pool stopped before this answer was judged")
+    """Judge one pair by math-verify, within ``time_limit`` seconds by the clock."""
+    with _LOCK:
+        limits = Limits(time_limit, time_limit)
+        return _ask(_crew(1, MEMORY_LIMIT), [(gold, answer)], conventions, limits)[gold, answer]
+
+
+def _ask(
+    crew: list[ChildProcess],
+    pairs: list[tuple[str, str]],
+    conventions: Conventions,
+    limits: Limits,
+) -> dict[Pair, Verdict]:
+    """Have every pair judged once, each child one at a time."""
+    verdicts: dict[Pair, Verdict] = {}
+    waiting = iter(pairs)
+    asked: dict[ChildProcess, tuple[tuple[str, str], float]] = {}
+    settings = conventions.model_dump()
+
+    def next_question(child: ChildProcess) -> None:
+        if (pair := next(waiting, None)) is not None:
+            asked[child] = pair, time.perf_counter()
+            child.ask({"gold": pair[0], "answer": pair[1], "conventions": settings,
+                       **limits._asdict()})  # fmt: skip
+
     try:
-        return future.result()
-    except (TimeoutError, ProcessExpired, MemoryError):
-        return Verdict(answer, "timed-out", "math-verify", time_limit * 1000)
+        for child in crew:
+            next_question(child)
+        while asked:
+            for child in _ready(asked, limits):
+                name = child.answer()
+                if name is None:  # not yet
+                    continue
+                (gold, answer), start = asked.pop(child)
+                took = (time.perf_counter() - start) * 1000
+                verdicts[gold, answer] = Verdict(answer, name, "math-verify", took)
+                next_question(child)
+    except BaseException:  # answers still on their way must not be taken for later ones
+        close()
+        raise
+    return verdicts
 
 
-def _start_context() -> BaseContext:
-    """Children fork from a small server that has sympy loaded, else start afresh (spawn).
-
-    Forking this process itself could deadlock: it may hold the threads of torch or polars.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ssgr.grading.equality"])
-    return context
-
-
-def _enter_child(memory_limit: int) -> None:
-    """Load sympy outside the time limit, bound the memory, and let SIGTERM kill at once."""
-    import ssgr.grading.equality  # noqa: F401
-
-    # a Python handler, as Pebble sets, would wait for the end of a long multiplication
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform == "linux":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
+def _ready(asked: Iterable[ChildProcess], limits: Limits) -> list[ChildProcess]:
+    """Wait until a child has written, or one has outlived its limits, which stops it."""
+    with selectors.DefaultSelector() as selector:
+        for child in asked:
+            selector.register(child, selectors.EVENT_READ)
+        ready = [key.fileobj for key, _ in selector.select(timeout=1.0)]
+    children = [child for child in ready if isinstance(child, ChildProcess)]
+    for child in asked:
+        if child not in children and child.asked_for() > limits.clock + ChildProcess.GRACE:
+            child.stop()
+            children.append(child)
+    return children
 
 
-def _judge_in_child(gold: str, answer: str, time_limit: float) -> Verdict:
-    """Judge under a timer whose signal, SIGPROF, ends the process."""
-    if not hasattr(signal, "setitimer"):
-        return judge_slowly(gold, answer)
-    signal.setitimer(signal.ITIMER_PROF, time_limit)
-    try:
-        return judge_slowly(gold, answer)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+_LOCK = RLock()
+_CREW: list[ChildProcess] = []
+_OWNER = os.getpid()
+
+
+def _crew(workers: int, memory_limit: int) -> list[ChildProcess]:
+    """Return so many children, kept between calls: to load sympy takes a second."""
+    global _OWNER
+    if os.getpid() != _OWNER:  # a fork of the process that has them
+        _CREW.clear()
+        _OWNER = os.getpid()
+    if any(child.memory_limit != memory_limit for child in _CREW):
+        close()
+    while len(_CREW) < workers:
+        _CREW.append(ChildProcess(memory_limit))
+    for child in _CREW[:workers]:
+        child.start()
+    return _CREW[:workers]
+
+
+def close() -> None:
+    """End the child processes; the next verdict that needs one starts it."""
+    with _LOCK:
+        while _CREW:
+            _CREW.pop().stop()
+
+
+atexit.register(close)

@@ -1,12 +1,16 @@
 """Grade a table of responses: one verdict and the measured quality of each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import polars as pl
 
 from ssgr.errors import TableError
-from ssgr.grading.judge import Verdict, extract, find_method
-from ssgr.grading.pool import judge_pairs
+from ssgr.grading.conventions import DEFAULT, Conventions
+from ssgr.grading.judge import extract
+from ssgr.grading.methods import find_method
+from ssgr.grading.pool import Pair, judge_pairs
+from ssgr.grading.verdict import Verdict
 from ssgr.quality import Quality, measure
 from ssgr.tables import Grades
 
@@ -19,21 +23,26 @@ def grade(
     problems: pl.DataFrame,
     *,
     method: str = "math",
+    conventions: Conventions | Mapping[str, Any] = DEFAULT,
     think_close: str = "</think>",
     think_open: str = "<think>",
     time_limit: float = 5.0,
     workers: int = 1,
+    earlier: Mapping[Pair, Verdict] | None = None,
 ) -> pl.DataFrame:
     """Grade every response.
 
     Args:
         responses: a Responses table.
         problems: a Problems table that holds the answer of every problem in ``responses``.
-        method: "math" or "choice".
-        think_close: the tag after which the answer stands; empty for a model without thinking.
+        method: a key of ``ssgr.grading.METHODS``; "math" is the ladder.
+        conventions: the benchmark's, also as the fields of `Conventions`.
+        think_close: the tag after which the answer stands, which a response must hold; empty for
+            a model without thinking.
         think_open: the tag before the thinking, which the prompt may have written already.
         time_limit: seconds of processor time per answer that needs math-verify.
         workers: child processes at most.
+        earlier: verdicts of math-verify to take over, see ``ssgr.grading.earlier``.
 
     Returns:
         A Grades table sorted by problem_id and sample, with one row per response.
@@ -43,23 +52,23 @@ def grade(
         ConfigError: unknown method.
     """
     find_method(method)
+    rules = Conventions.model_validate(conventions)
     if responses.is_empty():
         return Grades.create_empty()
     golds = _golds(responses, problems)
-    rows = responses.sort("problem_id", "sample").select(
-        "problem_id",
-        "sample",
-        pl.col("prompt_token_ids").list.len().alias("prompt_tokens"),
-        "text",
-        "token_ids",
-        "finish_reason",
-        "tokens",
-    )
+    rows = _rows(responses)
     pairs = [
-        (golds[problem_id], extract(text, method, think_close))
+        (golds[problem_id], extract(text, method, think_close, rules))
         for problem_id, text in rows.select("problem_id", "text").iter_rows()
     ]
-    verdicts = judge_pairs(pairs, method=method, time_limit=time_limit, workers=workers)
+    verdicts = judge_pairs(
+        pairs,
+        method=method,
+        conventions=rules,
+        time_limit=time_limit,
+        workers=workers,
+        known=earlier,
+    )
     qualities = (
         measure(
             text,
@@ -68,12 +77,26 @@ def grade(
             has_answer=answer is not None,
             think_open=think_open,
             think_close=think_close,
+            join_boxes=rules.boxes == "joined",
         )
         for (_, answer), text, token_ids, reason in zip(
             pairs, rows["text"], rows["token_ids"], rows["finish_reason"], strict=True
         )
     )
     return _table(rows, (verdicts[pair] for pair in pairs), qualities)
+
+
+def _rows(responses: pl.DataFrame) -> pl.DataFrame:
+    """Return what grading needs of the responses, in the order of the grades."""
+    return responses.sort("problem_id", "sample").select(
+        "problem_id",
+        "sample",
+        pl.col("prompt_token_ids").list.len().alias("prompt_tokens"),
+        "text",
+        "token_ids",
+        "finish_reason",
+        "tokens",
+    )
 
 
 def _golds(responses: pl.DataFrame, problems: pl.DataFrame) -> dict[str, str]:

@@ -4,7 +4,7 @@ A results folder outlives many configurations. The points of this one are listed
 files whose ``key=value`` folders match a point are read; a point without its file is an error.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from ssgr.config import Config
 from ssgr.errors import ReportError
 from ssgr.points import CALIBRATION_KEYS, FROM_POOL, NONE, points
 from ssgr.pool import receipts, store
+from ssgr.report import filters
 
-Visited = dict[tuple[str, str], list[receipts.GradedPart]]
-"""The graded parts that calibrations have visited, by (model, source)."""
+Visited = dict[tuple[str, str], list[receipts.GradedShard]]
+"""The graded shards that calibrations have visited, by (model, source)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class ReportTables:
     the visited shards tokens, seconds (of jobs, engine loaded to last response), gpu_seconds
     (times GPUs), cpu_seconds (of jobs without a GPU), timed_tokens (drawn in those seconds) and
     resumed (responses that were not: drawn by runs that were cut off).
+    ``removed``: a quality filter of a pool a row: model, source and the columns of
+    `ssgr.report.filters.removed`.
     """
 
     scores: pl.DataFrame
@@ -47,6 +50,7 @@ class ReportTables:
     blocks: pl.DataFrame
     pool: pl.DataFrame
     costs: pl.DataFrame
+    removed: pl.DataFrame
 
 
 def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = ()) -> ReportTables:
@@ -88,6 +92,7 @@ def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = (
         ),
         pool=_pool(pool, visited),
         costs=_costs(results, pool, visited),
+        removed=_removed(pool, visited, config),
     )
 
 
@@ -170,8 +175,8 @@ def _visited(wanted: pl.DataFrame, graded: Sequence[Path], config: Config) -> Vi
     for path in graded:
         keys = _keys(path)
         if keys.get("sampling") == config.sampling.key:
-            parts = found.setdefault((keys["model"], keys["source"]), [])
-            parts += receipts.read(path, receipts.GradedShard).parts
+            shards = found.setdefault((keys["model"], keys["source"]), [])
+            shards.append(receipts.read(path, receipts.GradedShard))
     for model, source in asked.iter_rows():
         if (model, source) not in found:
             raise ReportError(
@@ -182,17 +187,31 @@ def _visited(wanted: pl.DataFrame, graded: Sequence[Path], config: Config) -> Vi
     return {key: found[key] for key in asked.iter_rows()}
 
 
+def _parts(shards: Sequence[receipts.GradedShard]) -> Iterator[receipts.GradedPart]:
+    return (part for shard in shards for part in shard.parts)
+
+
 def _pool(pool: Path, visited: Visited) -> pl.DataFrame:
     """The graded responses of what was visited."""
     columns = ("problem_id", "sample", "correct", "tokens")
     keyed = pl.Schema({"model": pl.String, "source": pl.String})
     graded = tables.Grades.create_empty().select(columns).schema
     found = [pl.DataFrame(schema=pl.Schema({**keyed, **graded}))]
-    for (model, source), parts in visited.items():
+    for (model, source), shards in visited.items():
         named = (pl.lit(model).alias("model"), pl.lit(source).alias("source"))
-        for part in parts:
+        for part in _parts(shards):
             grades = receipts.open_part(pool, part.grades, tables.Grades)
             found.append(grades.select(*named, *columns))
+    return pl.concat(found)
+
+
+def _removed(pool: Path, visited: Visited, config: Config) -> pl.DataFrame:
+    """What the quality filters drop of what was visited."""
+    keys = pl.Schema({"model": pl.String, "source": pl.String})
+    found = [pl.DataFrame(schema=pl.Schema({**keys, **filters.REMOVED}))]
+    for (model, source), shards in visited.items():
+        named = (pl.lit(model).alias("model"), pl.lit(source).alias("source"))
+        found.append(filters.removed(pool, shards, config.filters).select(*named, pl.all()))
     return pl.concat(found)
 
 
@@ -206,9 +225,9 @@ _COSTS: dict[str, type[pl.DataType]] = {
 def _costs(results: Path, pool: Path, visited: Visited) -> pl.DataFrame:
     """What was drawn of each pool, in which time, by the receipts of its parts."""
     rows = []
-    for (model, source), parts in visited.items():
+    for (model, source), shards in visited.items():
         problems = tables.count_rows(results / "problems" / f"source={source}" / "problems.parquet")
-        for part in parts:
+        for part in _parts(shards):
             drawn = store.read_receipt(pool / part.responses.path, store.ResponsesReceipt)
             timed = round(drawn.tokens * (1 - drawn.resumed / max(drawn.rows, 1)))
             on_gpu, without = drawn.seconds * drawn.gpus, drawn.seconds * (drawn.gpus == 0)

@@ -61,7 +61,7 @@ def render(
                 | _results(averaged.filter(pl.col("model") == model), config, hues)
                 | _calibrations(tables, model)
                 | _pruning(tables.blocks.filter(pl.col("model") == model), model, hues)
-                | {"pools": _pools(tables, model, config)}
+                | {"pools": _pools(tables, model, config), "removed": _removed(tables, model)}
                 for model in config.run.models
             ],
             timed_out=tables.scores["timed_out"].sum(),
@@ -155,6 +155,12 @@ def _calibrations(tables: ReportTables, model: str) -> Row:
         ]  # fmt: skip
         entries.append(row)
     return {"calibrations": entries}
+
+
+def _removed(tables: ReportTables, model: str) -> list[Row]:
+    """What the quality filters removed of each of one model's pools."""
+    own = tables.removed.filter(model=model).partition_by("source", maintain_order=True)
+    return [{"source": rows["source"][0], "filters": rows.to_dicts()} for rows in own]
 
 
 def _pruning(blocks: pl.DataFrame, model: str, hues: dict[str, str]) -> Row:

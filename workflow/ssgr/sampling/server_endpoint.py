@@ -8,14 +8,12 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 import anyio
 import openai
 from pydantic import BaseModel, ValidationError
 
 from ssgr.config import Sampling
-from ssgr.errors import ConfigError
 from ssgr.sampling.engine import Request
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.server_key import Key
@@ -58,27 +56,6 @@ class ServedModel(BaseModel):
 
 class _Listing(BaseModel):
     data: list[ServedModel]
-
-
-def check_url(url: str) -> str:
-    """Return ``url`` if it can be the base url of a server.
-
-    Raises:
-        ConfigError: it cannot, or it holds a password.
-    """
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"server.urls: {url!r} is no url such as http://node1:8000/v1")
-    if parts.username or parts.password or parts.query:
-        raise ConfigError(
-            f"server.urls: the url of {parts.hostname} holds credentials or a query. It would be "
-            "written to logs and manifests: put the key into the environment (api_key_env)."
-        )
-    return url
 
 
 class Endpoint:

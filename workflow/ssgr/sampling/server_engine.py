@@ -22,7 +22,7 @@ from ssgr.config import Sampling, Server
 from ssgr.errors import ConfigError, SsgrError
 from ssgr.sampling.engine import EngineSettings, Response, Work
 from ssgr.sampling.server_answers import AnswerReader, load_reader
-from ssgr.sampling.server_endpoint import Endpoint, Failure, ServedModel, check_url
+from ssgr.sampling.server_endpoint import Endpoint, Failure, ServedModel
 from ssgr.sampling.server_fleet import Fleet, Patience, refusal
 from ssgr.sampling.server_key import Key, quiet_libraries
 
@@ -44,7 +44,7 @@ def load(model: str, settings: EngineSettings, patience: Patience | None = None)
     patience = patience or Patience()
     quiet_libraries()
     key = Key(settings.server.api_key_env)
-    urls = [check_url(url) for url in settings.server.urls]
+    urls = settings.server.urls
     name = settings.server.name or model
     reader = load_reader(model, settings)
     with start_blocking_portal() as portal:

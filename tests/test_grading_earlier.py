@@ -1,0 +1,110 @@
+"""Regrading: verdicts of an older grader are taken over where they hold, and nowhere else."""
+
+import polars as pl
+import pytest
+
+from ssgr.grading import Conventions, Verdict, earlier, grade, pool
+from ssgr.grading.earlier import KEY, provenance, reusable
+from ssgr.grading.judging import Judging
+from ssgr.grading.pool import Pair
+from ssgr.provenance import closure, describe
+from ssgr.tables import Grades
+
+PROBLEMS = pl.DataFrame({"problem_id": ["a", "b"], "question": ["?", "?"], "answer": ["x+1", "7"]})
+ANSWERS = {"a": ["1+x", "x+2", "x+2"], "b": ["7", "8"]}
+
+
+def responses() -> pl.DataFrame:
+    rows = [
+        (problem_id, sample, rf"</think>\boxed{{{answer}}}")
+        for problem_id, answers in ANSWERS.items()
+        for sample, answer in enumerate(answers)
+    ]
+    return pl.DataFrame(
+        {
+            "problem_id": [row[0] for row in rows],
+            "sample": [row[1] for row in rows],
+            "prompt_token_ids": [[1]] * len(rows),
+            "token_ids": [[1, 2]] * len(rows),
+            "text": [row[2] for row in rows],
+            "finish_reason": ["stop"] * len(rows),
+            "tokens": [2] * len(rows),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def first() -> pl.DataFrame:
+    return grade(responses(), PROBLEMS)
+
+
+def spec(grades: pl.DataFrame, judging: Judging) -> str:
+    return describe(**{KEY: provenance(grades, PROBLEMS, judging)})
+
+
+def test_only_what_math_verify_decided_is_taken_over(first: pl.DataFrame) -> None:
+    judging = Judging()
+    known = reusable(first, spec(first, judging), PROBLEMS, judging)
+    assert {pair: v.verdict for pair, v in known.items()} == {
+        ("x+1", "1+x"): "correct",
+        ("x+1", "x+2"): "wrong",
+    }
+
+
+def test_regrading_asks_no_child_for_what_is_known(
+    first: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judging = Judging()
+    known = reusable(first, spec(first, judging), PROBLEMS, judging)
+
+    def no_child(*_: object) -> None:
+        raise AssertionError("a child was asked")
+
+    monkeypatch.setattr(pool, "_in_children", no_child)
+    again = grade(responses(), PROBLEMS, earlier=known)
+    assert Grades.is_valid(again)
+    assert again.equals(first.with_columns(milliseconds=again["milliseconds"]))
+    with pytest.raises(AssertionError, match="a child was asked"):
+        grade(responses(), PROBLEMS, earlier=dict(list(known.items())[:1]))
+
+
+def test_a_change_of_extraction_or_of_the_quick_steps_keeps_the_verdicts(
+    first: pl.DataFrame,
+) -> None:
+    made = spec(first, Judging())
+    other_extraction = Judging(conventions=Conventions(unboxed="final", options=4))
+    assert len(reusable(first, made, PROBLEMS, other_extraction)) == 2
+    modules = {path.name for path in closure("ssgr.grading.equality")}
+    assert "methods.py" not in modules and "answers.py" not in modules
+    assert {"equality.py", "notation.py", "structure.py"} <= modules
+
+
+def test_a_change_of_method_settings_or_golds_does_not(first: pl.DataFrame) -> None:
+    made = spec(first, Judging())
+    assert reusable(first, made, PROBLEMS, Judging(conventions=Conventions(order="kept"))) == {}
+    changed = PROBLEMS.with_columns(answer=pl.Series(["x+2", "7"]))
+    assert reusable(first, made, changed, Judging()) == {}
+    assert reusable(first, "", PROBLEMS, Judging()) == {}
+    assert reusable(first, describe(grade={}), PROBLEMS, Judging()) == {}
+
+
+def test_another_code_or_library_does_not_keep_them(
+    first: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = spec(first, Judging())
+    monkeypatch.setattr(earlier, "version", lambda name: f"newer {name}")
+    assert reusable(first, made, PROBLEMS, Judging()) == {}
+
+
+def test_a_time_out_holds_only_if_it_had_the_time() -> None:
+    verdicts: dict[Pair, Verdict] = {
+        ("x+1", "2^{9^{9^9}}"): Verdict("2^{9^{9^9}}", "timed-out", "math-verify", 1.0)
+    }
+    rows = responses().filter(problem_id="a", sample=0)
+    rows = rows.with_columns(text=pl.lit(r"</think>\boxed{2^{9^{9^9}}}"))
+    late = grade(rows, PROBLEMS, earlier=verdicts)
+    assert late["verdict"].to_list() == ["timed-out"]
+    made = spec(late, Judging(time_limit=5.0))
+    assert set(reusable(late, made, PROBLEMS, Judging(time_limit=5.0))) == set(verdicts)
+    assert set(reusable(late, made, PROBLEMS, Judging(time_limit=1.0))) == set(verdicts)
+    assert reusable(late, made, PROBLEMS, Judging(time_limit=9.0)) == {}

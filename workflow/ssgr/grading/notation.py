@@ -1,0 +1,92 @@
+r"""Bring the notation of an answer to one form: notation changes, value does not.
+
+Models write the same value with thin spaces, full-width digits, ``½``, doubled backslashes or
+``\left``; computer algebra reads ``27\,648`` as 675 and fails at ``74°``. Everything here is
+linear in the length of the text.
+"""
+
+import re
+from functools import lru_cache
+
+from ssgr.grading.boxes import joined_boxes, last_box
+from ssgr.grading.characters import from_unicode
+from ssgr.grading.conventions import Conventions
+from ssgr.grading.structure import without_braces
+
+_TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
+_THOUSANDS_GAP = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\[,;:! ]|~)(?=\d{3}(?!\d))")
+_DELIMITER = re.compile(r"(?<!\\)(?:\$+|\\[()\[\]])|\\\$")
+_THIN_SPACE = re.compile(r"(?<!\\)\\[,;: ]|~")
+_DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[a-zA-Z])")
+_STRAY_END = " .,;:\\"
+_SUBSCRIPT_FONT = re.compile(rf"_(\{{)?\s*{_TEXT_COMMAND}\{{\s*(\w+)\s*\}}(?(1)\s*\}})")
+_SUBSCRIPT_SIGN = re.compile(
+    r"_\{?\s*\\(odot|oplus|otimes|star|ast|circ|max|min|sup|inf|perp|parallel|infty)(?![a-zA-Z])\s*\}?"
+)
+_PERCENT = re.compile(
+    rf"\s*(?:\\?%|(?:{_TEXT_COMMAND}\{{\s*)?\b(?:percent|per cent|pct)\b\.?(?:\s*\}})?)"
+)
+_DEGREE = re.compile(
+    r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b|"
+    rf"(?:{_TEXT_COMMAND}\{{\s*)?(?<![a-zA-Z])degrees?\b(?:\s*\}})?)"
+)
+_APPROXIMATELY = re.compile(r"\\approx(?:eq)?(?![a-zA-Z])|≈|\\simeq(?![a-zA-Z])")
+_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}")
+
+
+@lru_cache(maxsize=8192)
+def normalise(answer: str) -> str:
+    r"""Return the same value in plain LaTeX: no look-alike characters, no ``$``, no thin spaces.
+
+    If the text holds a box (some golds do), its content. Thousands written ``27\,648`` or
+    ``10{,}000`` are joined; commas stay, since ``(100,200)`` is a pair.
+    """
+    text = " ".join(from_unicode(answer).split())  # else a run of spaces costs its square
+    if "box" in text:
+        text = last_box(text) or text
+    if "\\" in text:
+        if r"\begin" not in text:  # there \\ ends a row
+            text = _DOUBLED_BACKSLASH.sub(r"\\", text)
+        text = _SUBSCRIPT_SIGN.sub(r"_{\1}", _SUBSCRIPT_FONT.sub(r"_{\2}", text))
+    text = _DELIMITER.sub("", _THOUSANDS_GAP.sub("", text)).replace(r"\!", "")
+    text = _THIN_SPACE.sub(" ", text).replace("{,}", ",")
+    text = _DEGREE.sub(r"^\\circ ", _PERCENT.sub(r"\\%", text))
+    text = text.replace(r"\varnothing", r"\emptyset").strip().rstrip(_STRAY_END)
+    return text.strip("*") if text.startswith("**") else text
+
+
+def read(answer: str, conventions: Conventions) -> str:
+    """Return the normalised answer as the conventions read it (decimal comma, approximate tail)."""
+    joined = joined_boxes(answer) if conventions.boxes == "joined" else None
+    text = without_braces(normalise(joined or answer))
+    if mark := _APPROXIMATELY.search(text):
+        before, after = text[: mark.start()].strip(), text[mark.end() :].strip()
+        text = before if before and conventions.approximate_tail else after or before
+    if conventions.decimal_comma:
+        text = _DECIMAL_COMMA.sub(_decimal_point, text)
+    return text
+
+
+def _decimal_point(match: re.Match[str]) -> str:
+    return match[0] if _THOUSANDS.fullmatch(match[0]) else f"{match[1]}.{match[2]}"
+
+
+_LAYOUT = re.compile(r"\\(?:left|right|displaystyle|bigl?|bigr|Bigl?|Bigr)(?![a-zA-Z])")
+_FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+_SPACE = re.compile(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])")
+_SHORT_GROUP = re.compile(r"([\^_])\{(\w)\}")
+_WHOLE_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*([^{{}}]*?)\s*\}}")
+
+
+@lru_cache(maxsize=8192)
+def spelling(normal: str) -> str:
+    r"""Return a normalised answer without layout: two answers spelled alike are equal.
+
+    Layout is ``\left``, the size of a fraction, ``\text{}`` around the whole, and spaces, except
+    between two letters or digits (``1 1/2`` is not ``11/2``).
+    """
+    text = _FRACTION.sub(r"\\frac", _LAYOUT.sub("", normal))
+    text = _SHORT_GROUP.sub(r"\1\2", _SPACE.sub("", " ".join(text.split())))
+    whole = _WHOLE_TEXT.fullmatch(text)
+    return whole[1] if whole else text
