@@ -8,13 +8,15 @@ import polars as pl
 
 from ssgr.config import Filters, Model, Sampling
 from ssgr.pool import store
-from ssgr.settling import Needs
+from ssgr.settling import Demand, Needs
 from ssgr.tables import Grades, Responses
 
 SAMPLING = Sampling(n=4, max_tokens=100)
 HUB_MODEL = Model(path="org/small", gpu=0)
 JUDGE = "a judge"
 EVERY = Needs(demands=None, filters=Filters())
+PARTLY = Needs(demands=(Demand(tau="0.75", length="median"),), filters=Filters())
+"""What a part settles that holds fewer responses than every one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class SmallPool:
         seconds: float = 36.0,
         resumed: int = 0,
         gpus: int = 0,
-        needs: Needs = EVERY,
+        needs: Needs | None = None,
         judge: str = JUDGE,
         texts: Sequence[str] | None = None,
     ) -> Path:
@@ -56,7 +58,11 @@ class SmallPool:
         table = responses(rows)
         if texts is not None:
             table = table.with_columns(text=pl.Series(texts))
-        part = store.numbered(self.folder / f"{shard}.parquet", number)
+        first = self.folder / f"{shard}.parquet"
+        part = store.numbered(first, number)
+        asked = table["problem_id"].n_unique()
+        if number and first.is_file():
+            asked = store.read_receipt(first, store.ResponsesReceipt).asked
         store.publish(
             table,
             Responses,
@@ -66,10 +72,10 @@ class SmallPool:
             problems=table["problem_id"].n_unique(),
             tokens=table["tokens"].sum(),
             manifest=digest,
-            asked=table["problem_id"].n_unique(),
+            asked=asked,
             questions="questions of " + shard,
             answers="answers of " + shard,
-            complete_for=needs,
+            complete_for=needs or (EVERY if len(table) == asked * self.sampling.n else PARTLY),
             judge=judge,
             seconds=seconds,
             resumed=resumed,

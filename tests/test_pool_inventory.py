@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from small_pool import SAMPLING, SmallPool, grades, responses, rows
+from small_pool import EVERY, SAMPLING, SmallPool, grades, responses, rows
 from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.config import Model, Sampling
@@ -243,6 +243,11 @@ class TestVerify:
         other = SmallPool(small.pool, sampling=Sampling(n=4, max_tokens=99))
         other.draw(FIRST, rows(range(2)))
         assert verify(small.pool) == []
+
+    def test_responses_that_are_named_and_not_there(self, small: SmallPool) -> None:
+        small.draw("000004-000006", rows(range(4, 6))[:-1], needs=EVERY)
+        (found,) = wrong(small)
+        assert "hold 7 of the 8 responses it names" in found
 
     def test_a_sample_beyond_n(self, small: SmallPool) -> None:
         small.draw("000004-000006", [("p0004", 0, 5), ("p0004", 4, 5)])

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -403,9 +402,9 @@ def test_sample_makes_a_responses_table(tmp_path: Path, capsys: pytest.CaptureFi
     )
     asked: list[int] = []
 
-    def load(length: int) -> AbstractContextManager[Engine]:
+    def load(length: int) -> Engine:
         asked.append(length)
-        return nullcontext(load_engine("transformers", folder, batch_size=4, max_length=length))
+        return load_engine("transformers", folder, batch_size=4, max_length=length)
 
     sampled = sample(
         problems,
@@ -452,7 +451,7 @@ def test_text_keeps_think_tags_and_drops_the_end_token() -> None:
             name="m",
             template="{question}",
             sampling=one,
-            engine=lambda _: nullcontext(FixedEngine(ids)),
+            engine=lambda _: FixedEngine(ids),
             tokenizer=tokenizer,
         ).responses
 

@@ -24,7 +24,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -83,8 +82,8 @@ def recording(folder: Path) -> Recording:
             name="recording abacus",
             template=MODEL.prompt,
             sampling=SAMPLING,
-            engine=lambda length: nullcontext(
-                load_engine("transformers", MODEL.path, batch_size=160, max_length=length)
+            engine=lambda length: load_engine(
+                "transformers", MODEL.path, batch_size=160, max_length=length
             ),
             tokenizer=load_tokenizer(MODEL.path),
         )
@@ -262,7 +261,7 @@ class Scale:
             name=name,
             template=MODEL.prompt,
             sampling=self.sampling,
-            engine=lambda length: nullcontext(self.engine),
+            engine=lambda length: self.engine,
             tokenizer=self.tokenizer,
             progress_interval=60,
         )

@@ -6,7 +6,6 @@ correctness ratio c over the source, and how much the lengths of correct respons
 
 import re
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -96,7 +95,7 @@ def measure(model: Path, kind: str, count: int, n: int) -> pl.DataFrame:
         name="abacus",
         template="{question}",
         sampling=sampling,
-        engine=lambda _: nullcontext(load_engine("transformers", str(model))),
+        engine=lambda _: load_engine("transformers", str(model)),
         tokenizer=load_tokenizer(str(model)),
     )
     return judged(sampled.responses, problems)

@@ -1,7 +1,5 @@
 """`sample` and `sample-shard`: responses to problems, as a table or as a shard of the pool."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,16 +152,15 @@ def _sample(
     )
 
 
-@contextmanager
 def _engine(
     model: Model, folder: str, revision: str | None, gpus: int | None, length: int
-) -> Iterator["Engine"]:
+) -> "Engine":
     """Load the model's engine on devices that no other job has."""
     from ssgr.sampling import load_engine
 
     if gpus is not None:
         keep(gpus, f"sampling from {Path(folder).name}")
-    yield load_engine(
+    return load_engine(
         model.engine,
         folder,
         revision=revision,

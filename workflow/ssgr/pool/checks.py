@@ -39,7 +39,7 @@ class Sampled:
     """A folder of responses that is being verified: what all its parts have in common.
 
     ``questions`` has the digest of each shard's; ``seen`` of each problem the samples found so far,
-    as bits, and the files that hold them.
+    as bits, and the files that hold them; ``drawn`` counts each shard's responses.
     """
 
     folder: Folder
@@ -47,6 +47,7 @@ class Sampled:
     sampling: Sampling | None = None
     questions: dict[str, str] = field(default_factory=dict)
     seen: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    drawn: dict[str, int] = field(default_factory=dict)
 
 
 def read_part(path: Path, receipt_kind: type[R], schema: type[dy.Schema], shallow: bool) -> Read:
@@ -103,6 +104,22 @@ def provenance(part: PartName, read: Read, at: Sampled) -> list[str]:
         faults.append(f"{said}, {MANIFEST} is {at.digest}")
     if at.questions.setdefault(part.shard, read.receipt.questions) != read.receipt.questions:
         faults.append("answers other questions than the shard's first part")
+    return faults
+
+
+def gaps(part: PartName, read: Read, at: Sampled) -> list[str]:
+    """Look for problems that a shard's first part lacks, and for responses it says it has."""
+    if read.table is None or not isinstance(read.receipt, ResponsesReceipt):
+        return []
+    receipt = read.receipt
+    at.drawn[part.shard] = drawn = at.drawn.get(part.shard, 0) + len(read.table)
+    faults = []
+    if part.number == 0 and (begun := read.table["problem_id"].n_unique()) != receipt.asked:
+        faults.append(f"holds responses to {begun} of its shard's {receipt.asked} problems")
+    if at.sampling and receipt.complete_for.demands is None:
+        whole = receipt.asked * at.sampling.n
+        if drawn != whole:
+            faults.append(f"and the parts before it hold {drawn} of the {whole} responses it names")
     return faults
 
 

@@ -81,6 +81,7 @@ def _verify_parts(
         path = at.folder.file(part)
         read = checks.read_part(path, ResponsesReceipt, Responses, shallow)
         faults = [*read.faults, *checks.order(part, at), *checks.provenance(part, read, at)]
+        faults += [*checks.gaps(part, read, at)]
         faults += [*checks.counts(read), *checks.contents(read, at), *checks.twice(read, at, path)]
         yield [Finding(path, f"{fault}. {DRAW_AGAIN}") for fault in faults]
         keys = None if read.table is None else read.table.select(KEY)

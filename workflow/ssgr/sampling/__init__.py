@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ __all__ = [
     "sample",
 ]
 
-EngineLoader = Callable[[int], AbstractContextManager[Engine]]
+EngineLoader = Callable[[int], Engine]
 """Loads an engine that holds so many positions (longest prompt and response together)."""
 
 
@@ -134,7 +134,7 @@ def sample(
         desk = Desk(prompts, sampling.n, known=known, needs=needs, referee=referee, table=table)
         if desk.anything:
             longest = max(len(prompt.token_ids) for prompt in prompts)
-            loaded = stack.enter_context(engine(longest + sampling.max_tokens))
+            loaded = engine(longest + sampling.max_tokens)
             check_lengths(prompts, sampling, loaded.max_length)
             start = time.monotonic()
             for response in _with_progress(loaded, desk, sampling, name, progress_interval):
