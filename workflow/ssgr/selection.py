@@ -40,6 +40,8 @@ LENGTH_RULES: dict[str, LengthRule] = {}
 AMONG: dict[str, Literal["correct", "wrong"]] = {}
 FIRST: set[str] = set()
 """Rules that take the first candidate drawn, whatever comes after it."""
+MARGIN = 1e-9
+"""For comparing a ratio with a threshold of two decimals."""
 
 
 def length_rule(
@@ -149,7 +151,7 @@ def tally(
         drawn=pl.len().over("problem_id"),
         fit=quality(filters),
     )
-    hard = pool.filter(pl.col("correctness_ratio").is_between(low - 1e-9, high + 1e-9))
+    hard = pool.filter(pl.col("correctness_ratio").is_between(low - MARGIN, high + MARGIN))
     judged = hard.filter(pl.col("verdict") == AMONG[length])
     fit = judged.filter("fit")
     candidates = _apply(LENGTH_RULES[length], fit, budget)

@@ -17,10 +17,7 @@ import polars as pl
 
 from ssgr.config import Filters, Strict
 from ssgr.fitness import quality
-from ssgr.selection import AMONG, FIRST, band
-
-MARGIN = 1e-9
-"""For comparing a ratio with a threshold of two decimals."""
+from ssgr.selection import AMONG, FIRST, MARGIN, band
 
 
 @dataclass(frozen=True)

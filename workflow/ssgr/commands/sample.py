@@ -87,7 +87,7 @@ class SampleShardCommand(Strict):
             store.claim(self.shard.parent, manifest)
             with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
                 if self._lacks(shard):
-                    self._draw(shard, problems)
+                    self._draw(shard, problems, asked)
         held = shard.sampled(self.pool)
         receipts.write(held, self.out)
         print(f"{sum(p.rows for p in held.parts)} responses, parts: {[p.path for p in held.parts]}")
@@ -103,11 +103,11 @@ class SampleShardCommand(Strict):
                 "the pool was changed meanwhile. Run again."
             )
 
-    def _draw(self, shard: Shard, problems: pl.DataFrame) -> None:
+    def _draw(self, shard: Shard, problems: pl.DataFrame, asked: Asked) -> None:
         from ssgr.sampling import EarlyStop, Journal
         from ssgr.sampling.engine import versions
 
-        spec = describe(**shard.manifest, questions=Asked.of(problems).questions)
+        spec = describe(**shard.manifest, questions=asked.questions)
         journal = Journal.open(shard.journal, spec)
         early = EarlyStop(self.needs, self.judging) if self.needs.demands is not None else None
         draw = partial(_sample, self.model, None, self.gpus, problems, self.sampling)

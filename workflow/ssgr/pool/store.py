@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -192,11 +191,6 @@ def parts(shard: Path) -> list[Path]:
 def numbered(shard: Path, number: int) -> Path:
     """Return the path of a shard's part; the first, number 0, is the shard's own."""
     return shard.with_name(f"{shard.stem}.{number}.parquet") if number else shard
-
-
-def shard_of(part: Path) -> Path:
-    """Return the path of the shard's first part, of any part."""
-    return part.with_name(re.sub(r"\.\d+$", "", part.stem) + ".parquet")
 
 
 def receipt_path(part: Path) -> Path:

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from ssgr.config import Config
-from ssgr.selection import band
+from ssgr.selection import MARGIN, band
 
 UNKNOWN = "unknown"
-MARGIN = 1e-9
-"""For comparing a ratio with a threshold of two decimals."""
-
 
 Bands = Sequence[tuple[float, float]]
 """Lowest and highest c that calibrations keep."""
