@@ -23,6 +23,8 @@ include: "workflow/rules/calibration.smk"
 include: "workflow/rules/pruning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/verification.smk"
+include: "workflow/rules/hand_check.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/abacus.smk"
 

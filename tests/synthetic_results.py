@@ -12,6 +12,7 @@ from ssgr import settling, tables
 from ssgr.config import REFERENCE_LENGTHS, AbacusSet, Config
 from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points, wave
 from ssgr.pool import receipts, store
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Perplexity, Summary
 from ssgr.scores import score
 
 BASE: dict[str, Any] = {
@@ -100,22 +101,41 @@ def write_results(results: Path, pool: Path, config: Config, seed: int = 0, hold
             tables.write(score(grades), tables.Scores, place / "scores.parquet")
         if row["pruner"] != NONE:
             place = folder(results / "checkpoints", row, CHECKPOINT_KEYS)
-            report = _pruning(rng, loss, measured=row["source"] != NONE)
-            tables.write(report, tables.PruningReport, place / "pruning.parquet")
+            write_checkpoint(rng, place, row, loss)
         if row["source"] != NONE:
             _write_calibration(folder(results / "calibration", row, CALIBRATION_KEYS), row, config)
     write_pools(results, pool, config, rng)
 
 
-def _pruning(rng: np.random.Generator, loss: float, measured: bool) -> pl.DataFrame:
-    matrices = ["q_proj", "o_proj", "down_proj"]
-    rows = [
-        {"block": block, "matrix": matrix, "rows": 128, "columns": 128, "sparsity": 0.5,
-         "relative_error": (0.02 + 0.01 * block) * (1 + loss) * rng.uniform(0.9, 1.1)
-         if measured else None, "seconds": 0.25}
-        for block in range(6) for matrix in matrices
+def write_checkpoint(
+    rng: np.random.Generator, place: Path, row: Mapping[str, str], loss: float
+) -> None:
+    """Write what a checkpoint says of itself; without calibration nothing is measured."""
+    measured = row["source"] != NONE
+    blocks = [
+        {"block": block, "relative_error": 0.02 * (block + 1) * (1 + loss) * rng.uniform(0.9, 1.1)
+         if measured else None, "seconds": 0.75, "peak_mb": 300.0 + block}
+        for block in range(6)
     ]  # fmt: skip
-    return pl.DataFrame(rows)
+    matrices = [
+        {"block": block, "matrix": f"model.layers.{block}.{matrix}", "rows": 128, "columns": 128,
+         "sparsity": 0.5, "relative_error": 0.01 * (1 + loss) * rng.uniform(0.9, 1.1)
+         if measured else None, "seconds": 0.25, "condition": 1e4 if measured else None,
+         "damping": 0.01 if measured else None, "dead_inputs": 0, "tokens": 9000 * measured,
+         "warnings": "only 100 tokens for 128 inputs" if row["length"] == "text" else ""}
+        for block in range(6) for matrix in ("q_proj", "o_proj", "down_proj")
+    ]  # fmt: skip
+    told = [f"{one['matrix']}: {one['warnings']}" for one in matrices if one["warnings"]]
+    summary = Summary(
+        recipe={"method": row["pruner"]},
+        sparsity=row["sparsity"],
+        perplexity=Perplexity(dense=1.3, pruned=1.3 + loss, tokens=1536) if measured else None,
+        warnings=told[:3],
+    )
+    table = pl.DataFrame(matrices, infer_schema_length=None)
+    tables.write(table, tables.PruningReport, place / MATRICES)
+    tables.write(pl.DataFrame(blocks), tables.BlockReport, place / BLOCKS)
+    (place / SUMMARY).write_text(summary.model_dump_json())
 
 
 def _write_calibration(place: Path, row: Mapping[str, str], config: Config) -> None:

@@ -56,6 +56,23 @@ def test_responses_keep_ids_lengths_and_ratio_in_drawn_order() -> None:
     assert valid["question"].to_list() == ["{solution}?", "1+1?"]
 
 
+def test_what_is_held_back_comes_after_what_calibrates() -> None:
+    documents = pl.DataFrame({"document_id": ["a", "b"], "text": ["x" * 20, "y" * 20]})
+    budget = Budget(sequences=3, tokens=8, held_back=1)
+    table, counts = of_documents(documents, encode, decode, END, budget)
+    fewer = of_documents(documents, encode, decode, END, Budget(sequences=3, tokens=8, held_back=0))
+    assert table["token_ids"].to_list()[:3] == fewer[0]["token_ids"].to_list()
+    assert len(table) == 4
+    assert dict(counts.select("step", "problems").iter_rows()) == {
+        "source": 2, "packed": 2, "drawn": 3, "held back": 1
+    }  # fmt: skip
+    solved, counts = of_solutions(
+        PROBLEMS, encode, END, "{question}{solution}", Budget(sequences=2, tokens=9)
+    )
+    assert len(solved) == 2  # two have a solution: nothing is left to hold back
+    assert "held back" not in counts["step"]
+
+
 def test_grades_of_other_responses_are_an_error() -> None:
     with pytest.raises(TableError, match="2 selected responses are not in the pool"):
         of_responses(CHOSEN, [RESPONSES.clear()], PROBLEMS, Budget(sequences=2, tokens=4))

@@ -174,6 +174,46 @@ def test_a_pruner_without_statistics_has_one_checkpoint(raw: dict[str, Any]) -> 
     assert len(table.filter(pruner="wanda")) == 4
 
 
+def test_recipes_say_what_differs_from_the_constants(raw: dict[str, Any]) -> None:
+    raw["pruning"] = {"damping": 0.05, "objective": {"token_weight": 2.0}}
+    raw["pruners"] = {
+        "careful": {"method": "sparsegpt", "objective": {"tokens": "thinking"}, "allocation": "owl"}
+    }
+    raw["run"]["pruners"] = ["careful", "wanda"]
+    config = load_config(raw)
+    careful, wanda = config.recipe("careful"), config.recipe("wanda")
+    assert (careful.method, careful.allocation, careful.damping) == ("sparsegpt", "owl", 0.05)
+    assert (careful.objective.tokens, careful.objective.token_weight) == ("thinking", 2.0)
+    assert (wanda.method, wanda.allocation, wanda.objective.tokens) == ("wanda", "uniform", "all")
+    assert set(points(config)["pruner"]) == {"none", "careful", "wanda"}
+
+
+def test_an_allocation_that_looks_at_text_needs_a_calibration(raw: dict[str, Any]) -> None:
+    raw["pruners"] = {"owls": {"method": "magnitude", "allocation": "owl"}}
+    raw["run"]["pruners"] = ["owls"]
+    assert len(points(load_config(raw)).filter(pruner="owls")) == 4
+
+
+def test_mistakes_in_recipes_are_told(raw: dict[str, Any]) -> None:
+    raw["pruners"] = {
+        "one": {"method": "sparsgpt", "allocation": "own"},
+        "two": {"method": "wanda", "allocation": "owl"},
+        "three": {"allocation": "owl"},
+    }
+    message = mistakes(raw)
+    for said in (
+        "pruners.one.method: unknown pruner 'sparsgpt' (did you mean 'sparsegpt'?)",
+        "pruners.one.allocation: unknown allocation 'own' (did you mean 'owl'?)",
+        "pruners.three.method: is missing",
+    ):
+        assert said in message
+    del raw["pruners"]["one"], raw["pruners"]["three"]
+    raw["run"] |= {"pruners": ["two"], "sparsities": ["2:4", 50]}
+    assert "'two' spreads sparsity unevenly (allocation: owl), which the pattern 2-4" in mistakes(
+        raw
+    )
+
+
 def test_the_readmes_own_model_is_a_valid_configuration(raw: dict[str, Any], root: Path) -> None:
     """Merged onto the shipped file as Snakemake does it."""
     example = (root / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]

@@ -12,7 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from ssgr.grading import PRESETS, Conventions, Verdict, judge, judge_response
 from ssgr.grading.conventions import DEFAULT, NamedConventions
 from ssgr.grading.golds import read_gold
+from ssgr.grading.notation import normalise
 from ssgr.grading.pool import judge_pairs
+from ssgr.grading.quantities import parse_quantity
 
 SHARED = os.environ.get("SSGR_SHARED_DATA")
 needs_shared = pytest.mark.skipif(not SHARED, reason="SSGR_SHARED_DATA is not set")
@@ -250,3 +252,60 @@ def test_no_gold_equals_another() -> None:
     same = {(one, other) for one, other in pairs if one.strip("$ ") == other.strip("$ ")}
     assigned = {("1", "$f(x)=1$"), ("$f(x)=1$", "1")}
     assert accepted - assigned == same
+
+
+DATA_SETS = {
+    "aime2024": "aime",
+    "gsm8k_test": "gsm8k",
+    "gsm8k_train": "gsm8k",
+    "math500": "math",
+    "math_train": "math",
+    "olympiadbench": "olympiadbench",
+    "olympiadbench_meta": "olympiadbench",  # several answers, units and tolerances
+}
+
+
+TRULY_EQUAL = {frozenset((r"-\frac{1}{\sqrt{2}}", r"-\frac{\sqrt{2}}{2}"))}
+"""Of the data sets' golds, those that say the same by another expression."""
+
+
+def golds_of(name: str) -> list[str]:
+    assert SHARED is not None
+    table = pl.read_parquet(Path(SHARED) / "problems" / f"{name}.parquet")
+    if "answer" in table.columns:
+        return table["answer"].unique().to_list()
+    fields = ("final_answer", "unit", "error")
+    return sorted({json.dumps(row) for row in table.select(fields).iter_rows(named=True)})
+
+
+@needs_shared
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_golds_of_each_data_set_by_its_own_conventions(name: str) -> None:
+    """Each gold equals itself in a box, and none of its neighbours by digits and by length."""
+    conventions = PRESETS[DATA_SETS[name]]
+    texts = {gold: read_gold(gold, conventions)[0] for gold in golds_of(name)}
+    by_digits = sorted(texts, key=lambda gold: (sorted(filter(str.isdigit, gold)), gold))
+    by_length = sorted(texts, key=lambda gold: (len(gold), gold))
+    pairs = {
+        (one, texts[other])
+        for order in (by_digits, by_length)
+        for one, other in zip(order, order[1:] + order[:1], strict=True)
+    }
+    itself = {(gold, rf"\boxed{{{text}}}") for gold, text in texts.items()}
+    verdicts = judge_pairs([*itself, *pairs], conventions=conventions)
+    assert {pair for pair in itself if verdicts[pair].verdict != "correct"} == set()
+    accepted = {(texts[one], other) for one, other in pairs
+                if verdicts[one, other].verdict != "wrong"}  # fmt: skip
+    unlike = {frozenset(pair) for pair in accepted if bare(pair[0]) != bare(pair[1])}
+    assert unlike <= TRULY_EQUAL
+
+
+def bare(gold: str) -> str:
+    """The gold's value without units and signs that may be left out, and without a name."""
+    return parse_quantity(normalise(gold).rpartition("=")[2]).value.replace(" ", "")
+
+
+@needs_shared
+def test_every_data_set_is_looked_at() -> None:
+    found = {path.stem for path in (Path(str(SHARED)) / "problems").glob("*.parquet")}
+    assert found == set(DATA_SETS)

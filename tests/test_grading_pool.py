@@ -1,14 +1,16 @@
 """Grading of many answers: children that can be killed, and the table of grades."""
 
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
-from time import process_time
+from time import monotonic, process_time
 from typing import Any
 
 import polars as pl
@@ -16,10 +18,10 @@ import psutil
 import pytest
 
 from ssgr.errors import SsgrError, TableError
-from ssgr.grading import Conventions, Verdict, grade, judge, judge_response, pool, process
+from ssgr.grading import Conventions, Verdict, child, grade, judge, judge_response, pool, process
 from ssgr.grading.conventions import DEFAULT
-from ssgr.grading.pool import Limits, judge_pairs
-from ssgr.grading.process import ChildProcess
+from ssgr.grading.pool import judge_pairs
+from ssgr.grading.process import ChildProcess, Limits
 from ssgr.tables import Grades
 
 HANG = r"2^{2^{2^{2^{100}}}}"
@@ -71,8 +73,8 @@ def test_a_time_out_is_retried_once_alone(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_killed_worker_costs_its_own_verdict_only() -> None:
     child = resident()
-    child.ask({"gold": "1", "answer": HANG, "conventions": {}, "processor": 60, "clock": 60})
-    while not child._begun:
+    child.ask({"gold": "1", "answer": HANG, "conventions": {}}, Limits(60, 60, 60))
+    while child._worker is None:
         assert child.answer() is None
     os.kill(worker_of(child), signal.SIGKILL)
     assert child.answer() == "timed-out"
@@ -89,10 +91,78 @@ def test_workers_and_children_killed_while_idle_cost_nothing() -> None:
     assert judge("x+6", "x+7").verdict == "wrong"
 
 
+def children_that(judge: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have new children judge by this expression."""
+    pool.close()
+    judges = f"import time, {child.__name__} as c; c._judge = lambda asked: {judge}; "
+    before, of_child = process.PROGRAM.split("from ")
+    monkeypatch.setattr(process, "PROGRAM", f"{before}{judges}from {of_child}")
+
+
+@pytest.fixture
+def own_children() -> Iterator[None]:
+    """End the children that a test has changed."""
+    yield
+    pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how long a process waited")
+@pytest.mark.usefixtures("own_children")
+def test_a_child_that_hangs_without_computing_is_ended_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    children_that("time.sleep(100) or 'correct'", monkeypatch)
+    monkeypatch.setattr(pool, "CAP_FACTOR", 1000.0)  # the cap is not what ends it
+    start = monotonic()
+    verdict = judge_pairs([("x", "x+1")], time_limit=1.0)["x", "x+1"]
+    assert verdict.verdict == "timed-out"
+    assert monotonic() - start < 60  # not the sleep's 100 s
+    assert pool._CREW[0]._process is not None and pool._CREW[0]._process.poll() is None
+
+
+@pytest.mark.usefixtures("own_children")
+def test_a_child_that_waits_for_a_processor_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    children_that("time.sleep(0.5) or 'correct'", monkeypatch)
+    looks = itertools.count()
+    monkeypatch.setattr(process, "processor_wait", lambda _: 1000.0 * next(looks))
+    limits = Limits(100.0, 0.1, 100.0)
+    (child,) = pool._crew(1, pool.MEMORY_LIMIT)
+    assert pool._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "correct"
+    assert next(looks) > 1  # it was looked at, and let go on
+    monkeypatch.setattr(process, "processor_wait", lambda _: 0.0)
+    assert pool._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "timed-out"
+
+
+@pytest.mark.usefixtures("own_children")
+def test_a_busy_child_is_ended_by_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    children_that("[None for _ in iter(int, 1)]", monkeypatch)
+    (child,) = pool._crew(1, pool.MEMORY_LIMIT)
+    limits = Limits(0.3, 1000.0, 1000.0)
+    assert pool._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "timed-out"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how long a process waited")
+def test_how_long_a_process_waited_for_a_processor() -> None:
+    """Two busy ones that share a processor run or wait all the time."""
+    program = (
+        "import os, time; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from ssgr.grading.process import processor_wait as wait\n"
+        "waited, start, ran = wait(os.getpid()), time.monotonic(), time.process_time()\n"
+        "while time.monotonic() - start < 0.5: pass\n"
+        "waited, ran = wait(os.getpid()) - waited, time.process_time() - ran\n"
+        "print((waited + ran) / (time.monotonic() - start))"
+    )
+    command = [sys.executable, "-c", program]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    for busy in both:
+        assert 0.6 < float(busy.communicate()[0]) < 1.2
+    assert process.processor_wait(2**22 + 1) is None
+
+
 def test_a_silent_child_is_stopped_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ChildProcess, "GRACE", 0.0)
     os.kill(worker_of(resident()), signal.SIGSTOP)
-    verdict = pool._ask(pool._CREW[:1], [("x", "x+1")], DEFAULT, Limits(0.1, 0.1))["x", "x+1"]
+    verdict = pool._ask(pool._CREW[:1], [("x", "x+1")], DEFAULT, Limits(0.1, 0.1, 0.1))["x", "x+1"]
     assert verdict.verdict in ("timed-out", "wrong")  # not begun: it is asked again
     assert judge("x+8", "8+x").verdict == "correct"
 

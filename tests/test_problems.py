@@ -8,9 +8,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from ssgr.config import AbacusSet, FileSet
 from ssgr.errors import TableError
+from ssgr.grading import PRESETS, judge
 from ssgr.problems import load
 from ssgr.tables import Documents, Problems
 
@@ -82,7 +84,11 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path) -> None:
 
 
 def test_problems_without_an_answer_are_told_before_anything_is_sampled(tmp_path: Path) -> None:
-    rows = [{"q": "One?", "a": "1"}, {"q": "Two?", "a": None}, {"q": "Three?", "a": "#### 3"}]
+    rows: list[dict[str, Any]] = [
+        {"q": "One?", "a": "1"},
+        {"q": "Two?", "a": None},
+        {"q": "Three?", "a": "#### 3"},
+    ]
     path = str(jsonl(tmp_path / "x.jsonl", rows))
     with pytest.raises(TableError, match="1 of 3 problems have no answer in column 'a'"):
         load(FileSet(path=path, question="q", answer="a"))
@@ -98,9 +104,92 @@ def test_numbers_stay_as_they_are_written(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [*rows, {"q": "half?", "a": 0.5}, {"q": "pi?", "a": "\\pi"}])
     table, _ = load(FileSet(path=str(path), question="q", answer="a"))
     assert set(table["answer"]) == {*map(str, range(150)), "0.5", "\\pi"}
-    listed = jsonl(tmp_path / "y.jsonl", [{"q": "?", "a": ["1"]}])
-    with pytest.raises(TableError, match="column 'a' holds lists"):
-        load(FileSet(path=str(listed), question="q", answer="a"))
+    listed = jsonl(tmp_path / "y.jsonl", [{"q": ["?"], "a": "1", "d": {"e": 1}, "n": [["1"]]}])
+    for question, answer, solution in ("qaa", "ada", "naa", "ana", "aaq"):
+        columns = {"question": question, "answer": answer, "solution": solution}
+        with pytest.raises(TableError, match=r"column '[dnq]' holds lists"):
+            load(FileSet(path=str(listed), **columns))
+
+
+OLYMPIAD: list[tuple[Any, str | None, str | None, str]] = [
+    # final_answer, unit, error, gold; the shape of OlympiadBench's rows
+    (["$1003$"], None, None, "$1003$"),
+    (["7,4"], "", " ", "7,4"),
+    (["$2^{-2 / 3}$", "$8$"], None, None, '{"final_answer": ["$2^{-2 / 3}$", "$8$"]}'),
+    (["2.5"], "$\\mathrm{~cm}$", None, '{"final_answer": ["2.5"], "unit": "$\\\\mathrm{~cm}$"}'),
+    (["10"], None, "1e-1", '{"final_answer": ["10"], "error": "1e-1"}'),
+    (["1", "2"], "m", "1e-1,1e-2",
+     '{"final_answer": ["1", "2"], "unit": "m", "error": "1e-1,1e-2"}'),
+]  # fmt: skip
+
+
+def olympiad(path: Path, rows: list[dict[str, Any]]) -> FileSet:
+    """Rows in a file of the kind of ``path``."""
+    if path.suffix == ".parquet":
+        pl.DataFrame(rows, schema_overrides={"final_answer": pl.List(pl.String)}).write_parquet(
+            path
+        )
+    else:
+        jsonl(path, rows)
+    return FileSet(path=str(path), question="question", answer="final_answer", unit="unit",
+                   error="error", id="id")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_lists_of_answers_units_and_tolerances(tmp_path: Path, kind: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": k, "question": "?", "final_answer": answers, "unit": unit, "error": error}
+        for k, (answers, unit, error, _) in enumerate(OLYMPIAD)
+    ]
+    table, _ = load(olympiad(tmp_path / f"rows.{kind}", rows))
+    golds = dict(Problems.validate(table).select("problem_id", "answer").iter_rows())
+    assert golds == {str(k): gold for k, (*_, gold) in enumerate(OLYMPIAD)}
+    conventions = PRESETS["olympiadbench"]
+    for answers, unit, _, gold in OLYMPIAD:
+        answer = ", ".join(reversed(answers)) + (f"\\text{{ {unit}}}" if unit == "m" else "")
+        assert judge(gold, answer, conventions).verdict == "correct"
+        assert judge(gold, answers[0] + "5", conventions).verdict == "wrong"
+    assert judge(golds["4"], "10.09", conventions).verdict == "correct"
+    assert judge(golds["3"], "2.5 m", conventions).verdict == "wrong"
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+@pytest.mark.parametrize("answers", [None, [], [None], [""], ["7", None], ["7", " "]])
+def test_rows_whose_list_of_answers_is_not_whole(tmp_path: Path, kind: str, answers: Any) -> None:
+    rest = {"question": "?", "unit": None, "error": None}
+    rows = [
+        {"id": "a", "final_answer": ["1"], **rest},
+        {"id": "b", "final_answer": answers, **rest},
+    ]
+    with pytest.raises(TableError, match=r"1 of 2 problems have no answer.*first: 'b'"):
+        load(olympiad(tmp_path / f"rows.{kind}", rows))
+
+
+def test_answers_that_are_texts_in_some_rows_and_lists_in_others(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"q": "a", "a": "1"},
+        {"q": "b", "a": [2, "3"]},
+        {"q": "c", "a": 4.5},
+    ]
+    spec = FileSet(path=str(jsonl(tmp_path / "x.jsonl", rows)), question="q", answer="a")
+    golds = load(spec)[0].select("question", "answer").iter_rows()
+    assert dict(golds) == {"a": "1", "b": '{"final_answer": ["2", "3"]}', "c": "4.5"}
+    (tmp_path / "y.csv").write_text("q,a\nd,5\n")
+    both = spec.model_copy(update={"path": [str(tmp_path / "x.jsonl"), str(tmp_path / "y.csv")]})
+    assert sorted(load(both)[0]["question"]) == ["a", "b", "c", "d"]
+    numbers = pl.DataFrame({"q": ["e", "f"], "a": [[1, 2], [3]]})
+    numbers.write_parquet(tmp_path / "z.parquet")
+    table, _ = load(spec.model_copy(update={"path": str(tmp_path / "z.parquet")}))
+    assert set(table["answer"]) == {'{"final_answer": ["1", "2"]}', "3"}
+
+
+@pytest.mark.parametrize("error", ["about 1", "-1", "nan", "0.1;0.2"])
+def test_a_tolerance_that_is_none_is_told(tmp_path: Path, error: str) -> None:
+    rows = [{"id": "a", "question": "?", "final_answer": ["1"], "unit": None, "error": error}]
+    with pytest.raises(TableError, match=f"'error' of problem 'a' holds '{error}'"):
+        load(olympiad(tmp_path / "rows.jsonl", rows))
+    with pytest.raises(ValidationError, match="belong to an answer"):
+        FileSet(path="x", question="q", error="error")
 
 
 def test_the_order_is_seeded_and_a_larger_set_keeps_it(tmp_path: Path) -> None:
@@ -120,6 +209,10 @@ def test_the_embedded_generator_fills_the_same_tables() -> None:
     assert len(schema.validate(documents)) == 5
 
 
+OLYMPIADBENCH = {"question": "question", "answer": "final_answer", "unit": "unit",
+                 "error": "error", "id": "id", "subject": "subfield"}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("file", "spec", "rows"),
     [
@@ -128,6 +221,9 @@ def test_the_embedded_generator_fills_the_same_tables() -> None:
         ("math500/test.jsonl", {"question": "problem", "answer": "answer", "id": "unique_id"}, 1),
         ("MATH/train/*/*.json", {"question": "problem", "answer": "solution",
                                  "answer_from": "last-box"}, 10),
+        ("olympiadbench/OE_TO_maths_en_COMP.jsonl", OLYMPIADBENCH, 10),
+        ("olympiadbench/OE_TO_maths_en_COMP.json", OLYMPIADBENCH, 10),
+        ("hf-shapes/Hothan__OlympiadBench.OE_TO_maths_en_COMP.train.parquet", OLYMPIADBENCH, 10),
         ("c4/en/*.json.gz", {"text": "text"}, 1),
         ("dclm-baseline-1.0/*.jsonl.zst", {"text": "text"}, 1),
         ("wikipedia/20231101.en/*.parquet", {"text": "text", "id": "id"}, 1),

@@ -1,30 +1,42 @@
 """From folder to folder: what is written reloads, is as sparse as said, and is whole or absent."""
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ssgr import tables
+from ssgr.config import Recipe
 from ssgr.errors import ModelError, PruningError
-from ssgr.pruning import checkpoint
 from ssgr.pruning.checkpoint import prune_checkpoint
-from ssgr.pruning.pruner import PrunerSettings
+from ssgr.pruning.objective import CalibrationSequence
+from ssgr.pruning.output.summary import read_summary
 from ssgr.sparsity import Sparsity
 from tiny_decoders import MAKERS, POSITIONS, VOCABULARY, save, tiny, token_sequences
 
 
-def prune(model: Path, out: Path, pruner: str = "sparsegpt", sparsity: str = "50") -> pl.DataFrame:
+def prune(
+    model: Path,
+    out: Path,
+    method: str = "sparsegpt",
+    sparsity: str = "50",
+    sequences: list[list[int]] | None = None,
+    **more: Any,
+) -> pl.DataFrame:
+    ids = token_sequences() if sequences is None else sequences
     return prune_checkpoint(
         model,
         out,
-        sequences=token_sequences(),
-        pruner=pruner,
+        calibration=[CalibrationSequence(one) for one in ids],
+        recipe=Recipe(method=method),
         sparsity=Sparsity.parse(sparsity),
-        settings=PrunerSettings(),
-        device="cpu",
+        **{"device": "cpu", **more},
     )
 
 
@@ -35,14 +47,14 @@ def dense(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("architecture", sorted(MAKERS))
 @pytest.mark.parametrize(
-    ("pruner", "sparsity"), [("sparsegpt", "60"), ("wanda", "2:4"), ("magnitude", "62.5")]
+    ("method", "sparsity"), [("sparsegpt", "60"), ("wanda", "2:4"), ("magnitude", "62.5")]
 )
 def test_the_folder_reloads_with_the_stated_sparsity(
-    tmp_path: Path, architecture: str, pruner: str, sparsity: str
+    tmp_path: Path, architecture: str, method: str, sparsity: str
 ) -> None:
     model = tiny(architecture)
     folder, out = save(model, tmp_path / "dense"), tmp_path / "pruned"
-    report = prune(folder, out, pruner, sparsity)
+    report = prune(folder, out, method, sparsity)
     reloaded = AutoModelForCausalLM.from_pretrained(out, dtype="auto")
     fraction = Sparsity.parse(sparsity).fraction
     weights = dict(reloaded.named_parameters())
@@ -79,46 +91,34 @@ def test_tied_embeddings_stay_tied_and_dense(tmp_path: Path, tied: bool) -> None
 @pytest.mark.parametrize("compute", ["auto", "float32"])
 def test_the_folder_keeps_its_dtype(tmp_path: Path, dtype: torch.dtype, compute: str) -> None:
     folder = save(tiny("qwen3").to(dtype), tmp_path / "dense")
-    prune_checkpoint(
-        folder,
-        tmp_path / "out",
-        sequences=token_sequences(),
-        pruner="sparsegpt",
-        sparsity=Sparsity.parse("50"),
-        device="cpu",
-        dtype=compute,
-    )
+    prune(folder, tmp_path / "out", dtype=compute)
     reloaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
     assert {parameter.dtype for parameter in reloaded.parameters()} == {dtype}
     zeros = reloaded.model.layers[2].mlp.down_proj.weight == 0
     assert float(zeros.float().mean()) == pytest.approx(0.5, abs=1e-3)
 
 
-def test_casting_leaves_rotary_frequencies_alone() -> None:
-    """Cast to bf16 they would turn late positions by the wrong angle, without any error."""
-    model = tiny("llama")
-    frequencies = model.model.rotary_emb.inv_freq.clone()
-    checkpoint._move(model, torch.device("cpu"), torch.bfloat16)
-    assert model.lm_head.weight.dtype == torch.bfloat16
-    assert torch.equal(model.model.rotary_emb.inv_freq, frequencies)
-
-
 def test_companion_files_are_kept_byte_by_byte(dense: Path, tmp_path: Path) -> None:
-    (dense / "model.safetensors.index.json").write_text("{}")  # of the dense shards
     prune(dense, tmp_path / "out")
     for name in ("config.json", "tokenizer.json", "chat_template.jinja", "generation_config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (dense / name).read_bytes()
     modes = {path.stat().st_mode for path in (tmp_path / "out").iterdir()}
     assert len(modes) == 1  # whoever may read the config may read the weights
     assert not (tmp_path / "out" / "README.md").exists()
-    assert not (tmp_path / "out" / "model.safetensors.index.json").exists()
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert set(index["weight_map"].values()) == {
+        path.name for path in (tmp_path / "out").glob("*.safetensors")
+    }
+    assert index["metadata"]["total_size"] == sum(
+        tensor.nbytes for tensor in load_file(dense / "model.safetensors").values()
+    )
 
 
 def test_pruning_twice_gives_the_same_bytes(dense: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         prune(dense, tmp_path / name)
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
-    assert weights[0] == weights[1]
+    for path in (tmp_path / "one").glob("*.safetensors"):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
 def test_an_older_checkpoint_is_replaced_whole(dense: Path, tmp_path: Path) -> None:
@@ -140,10 +140,13 @@ def test_a_failure_leaves_the_older_checkpoint(
     def full_disk(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(tables, "write", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        prune(dense, out, sparsity="70")
+    with monkeypatch.context() as patched:
+        patched.setattr(tables, "write", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            prune(dense, out, sparsity="70")
     assert tables.read(out / "pruning.parquet", tables.PruningReport).equals(before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.partial", "dense", "out"]
+    assert prune(dense, out, sparsity="70")["sparsity"].mean() == pytest.approx(0.7, abs=1e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dense", "out"]
 
 
@@ -172,15 +175,69 @@ def test_a_calibration_of_another_model_is_refused(
     dense: Path, tmp_path: Path, sequences: list[list[int]], message: str
 ) -> None:
     with pytest.raises(PruningError, match=message):
-        prune_checkpoint(
-            dense,
-            tmp_path / "out",
-            sequences=sequences,
-            pruner="wanda",
-            sparsity=Sparsity.parse("50"),
-            device="cpu",
-        )
-    assert not (tmp_path / "out").exists()
+        prune(dense, tmp_path / "out", "wanda", sequences=sequences)
+    assert [path.name for path in tmp_path.iterdir()] == ["dense"]
+
+
+def test_held_back_text_of_another_model_is_refused(dense: Path, tmp_path: Path) -> None:
+    with pytest.raises(PruningError, match="held-back sequence 0 holds the token id 96"):
+        prune(dense, tmp_path / "out", held_back=[[1, VOCABULARY]])
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_computed(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(PruningError, match=r"no room for the pruned model: .* MB are needed, 0 MB"):
+        prune(dense, tmp_path / "out")
+    weights = (dense / "model.safetensors").stat().st_size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=weights + 1000))
+    with pytest.raises(PruningError, match="no room for the pruned model"):
+        prune(dense, tmp_path / "out", cap_mb=0)  # nor for the hidden states beside it
+    with pytest.raises(PruningError, match=r"nowhere, for the hidden states, is no folder"):
+        prune(dense, tmp_path / "out", spill=tmp_path / "nowhere")
+    assert [path.name for path in tmp_path.iterdir()] == ["dense"]
+
+
+def test_a_matrix_that_fails_late_leaves_the_blocks_before_it(tmp_path: Path) -> None:
+    model = tiny("qwen2")
+    with torch.no_grad():
+        model.model.layers[2].post_attention_layernorm.weight[3] = float("nan")
+    folder = save(model, tmp_path / "dense")
+    with pytest.raises(PruningError, match=r"layers\.2\.mlp\.gate_proj holds NaN or Inf"):
+        prune(folder, tmp_path / "out")
+    kept = {path.name for path in (tmp_path / ".out.partial").glob("block-*")}
+    assert kept == {"block-00000.json", "block-00001.json"}
+
+
+def test_the_summary_tells_how_it_was_made_and_what_came_out(dense: Path, tmp_path: Path) -> None:
+    held_back = token_sequences((30, 17), seed=5)
+    seen: list[set[str]] = []
+    prune(
+        dense,
+        tmp_path / "out",
+        held_back=held_back,
+        spec='{"asked": "for"}',
+        before_it_appears=lambda folder: seen.append({path.name for path in folder.iterdir()}),
+    )
+    summary = read_summary(tmp_path / "out")
+    assert summary.spec == {"asked": "for"}
+    assert summary.recipe["method"] == "sparsegpt"
+    assert (summary.sparsity, summary.device) == ("50", "cpu")
+    assert summary.perplexity is not None
+    assert summary.perplexity.tokens == 45
+    with torch.no_grad():
+        reloaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+        ids = [torch.tensor([one]) for one in held_back]
+        losses = [reloaded(input_ids=one, labels=one).loss * (one.numel() - 1) for one in ids]
+    expected = float(torch.stack(losses).sum().div(45).exp())
+    assert summary.perplexity.pruned == pytest.approx(expected, rel=1e-4)
+    blocks = tables.read(tmp_path / "out" / "blocks.parquet", tables.BlockReport)
+    assert blocks["block"].to_list() == [0, 1, 2]
+    assert blocks["relative_error"].is_between(1e-4, 1).all()
+    assert (blocks["peak_mb"] > 1).all()
+    assert {"pruning.json", "blocks.parquet", "tokenizer.json"} <= seen[0]  # before it has a name
 
 
 def test_unusable_model_folders_are_named(dense: Path, tmp_path: Path) -> None:
@@ -189,7 +246,7 @@ def test_unusable_model_folders_are_named(dense: Path, tmp_path: Path) -> None:
         prune(dense, tmp_path / "out")
     (tmp_path / "tokenizer.json").rename(dense / "tokenizer.json")
     (dense / "model.safetensors").write_bytes(b"truncated")
-    with pytest.raises(ModelError, match="dense cannot be loaded"):
+    with pytest.raises(ModelError, match=r"dense/model\.safetensors is not a whole"):
         prune(dense, tmp_path / "out")
     (dense / "config.json").unlink()
     with pytest.raises(ModelError, match=r"dense has no config\.json"):
@@ -197,17 +254,12 @@ def test_unusable_model_folders_are_named(dense: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_names_are_told(dense: Path, tmp_path: Path) -> None:
-    with pytest.raises(PruningError, match=r"'sparsgpt'.*magnitude, sparsegpt, wanda"):
-        prune(dense, tmp_path / "out", pruner="sparsgpt")
+    with pytest.raises(PruningError, match=r"'sparsgpt'.*magnitude.*sparsegpt.*wanda"):
+        prune(dense, tmp_path / "out", "sparsgpt")
     with pytest.raises(ModelError, match="dtype 'int8'"):
-        prune_checkpoint(
-            dense,
-            tmp_path / "out",
-            sequences=[],
-            pruner="magnitude",
-            sparsity=Sparsity.parse("50"),
-            dtype="int8",
-        )
+        prune(dense, tmp_path / "out", "magnitude", sequences=[], dtype="int8")
+    with pytest.raises(ModelError, match="device 'gpu'"):
+        prune(dense, tmp_path / "out", "magnitude", sequences=[], device="gpu")
 
 
 def test_a_pattern_that_does_not_fit_names_the_matrix(dense: Path, tmp_path: Path) -> None:

@@ -1,33 +1,15 @@
 """SparseGPT against a slow oracle that inverts the remaining Hessian anew for every column."""
 
-import logging
-
 import pytest
 import torch
 from torch import Tensor
 
-from ssgr.errors import PruningError
+from layer_inputs import correlated, gathered
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS
-from ssgr.pruning.pruners.sparsegpt import inverse_factor
-from ssgr.pruning.statistics import InputStatistics, relative_error
+from ssgr.pruning.statistics import relative_error
 from ssgr.sparsity import Sparsity
-
-
-def correlated(columns: int, tokens: int, seed: int = 0) -> Tensor:
-    """Inputs as layers see them: a few strong directions, columns of very different size."""
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(columns // 4, columns, generator=generator)
-    inputs = torch.randn(tokens, columns // 4, generator=generator) @ directions
-    inputs += 0.3 * torch.randn(tokens, columns, generator=generator)
-    return inputs * torch.rand(columns, generator=generator).exp()
-
-
-def gathered(inputs: Tensor) -> InputStatistics:
-    statistics = InputStatistics(inputs.shape[1], name="the matrix")
-    statistics.update(inputs)
-    return statistics
 
 
 class Oracle:
@@ -116,17 +98,6 @@ def test_error_is_below_wanda_and_wanda_below_magnitude(sparsity: str, seed: int
     assert error["sparsegpt"] < error["wanda"] < error["magnitude"]
 
 
-def test_the_factor_is_the_one_of_the_inverse_hessian() -> None:
-    statistics = gathered(correlated(40, 500))
-    factor = inverse_factor(statistics, PrunerSettings(damping=0.01)).double()
-    hessian = statistics.gram.double()
-    hessian += 0.01 * hessian.diagonal().mean() * torch.eye(40)
-    assert torch.equal(factor, factor.triu())
-    torch.testing.assert_close(
-        factor.T @ factor @ hessian, torch.eye(40, dtype=torch.float64), rtol=0, atol=1e-4
-    )
-
-
 def test_scale_of_the_inputs_does_not_matter() -> None:
     inputs = correlated(64, 400)
     inputs[:, 5] = 0
@@ -147,28 +118,6 @@ def test_fewer_tokens_than_columns_are_enough() -> None:
     pruned = PRUNERS["sparsegpt"](weight, statistics, Sparsity.parse("50"), PrunerSettings())
     assert bool(torch.isfinite(pruned).all())
     assert relative_error(weight, pruned, statistics) < 0.02
-
-
-def test_a_singular_hessian_gets_more_damping_and_says_so(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    statistics = gathered(correlated(128, 10))  # rank 10 at most
-    with caplog.at_level(logging.WARNING):
-        factor = inverse_factor(statistics, PrunerSettings(damping=0.0))
-    assert bool(torch.isfinite(factor).all())
-    assert "the matrix" in caplog.text and "0 in float32" in caplog.text
-
-
-def test_a_hessian_that_no_damping_cures_is_an_error() -> None:
-    statistics = gathered(correlated(32, 10))
-    statistics._products.fill_(1e30).fill_diagonal_(1.0)  # far from positive definite
-    with pytest.raises(PruningError, match=r"the matrix is not positive definite.*10 tokens"):
-        inverse_factor(statistics, PrunerSettings())
-
-
-def test_inputs_that_are_all_zero_are_an_error() -> None:
-    with pytest.raises(PruningError, match="every input of the matrix is zero"):
-        inverse_factor(gathered(torch.zeros(10, 8)), PrunerSettings())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -1,7 +1,8 @@
 # Needs:  the pool's graded responses, or a source's reference solutions or documents
 # Makes:  {results}/tally/…/wave=…/candidates.parquet: what a calibration point found so far
 #         {results}/calibration/model=…/source=…/tau=…/length=…/budget=…/calibration.parquet
-#         and beside it funnel.parquet, and visited.json, the pool's shards that were looked at
+#         and beside it held_back.parquet, more of the same that calibrates nothing; funnel.parquet;
+#         and visited.json, the pool's shards that were looked at
 #
 # A point asks the pool for wave after wave of shards, until its budget is retained and no further.
 
@@ -47,6 +48,7 @@ rule select:
         candidates=last_tally,
     output:
         calibration=f"{CALIBRATION}/calibration.parquet",
+        held_back=f"{CALIBRATION}/held_back.parquet",
         funnel=f"{CALIBRATION}/funnel.parquet",
         visited=f"{CALIBRATION}/visited.json",
     log:

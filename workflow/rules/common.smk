@@ -8,7 +8,7 @@
 # tau        difficulty threshold on the correctness ratio, 0.75, or a band 0.50..0.99
 # length     which response of a problem is taken: median, first ... or solution, text
 # budget     calibration sequences x tokens, and the seed of the draw: 48x512-s0
-# pruner     sparsegpt, wanda, magnitude
+# pruner     a recipe: sparsegpt, wanda … or an entry of `pruners`
 # sparsity   50, 62.5, 2-4 (N zeros in every M)
 # benchmark  a problem set to score on
 #
@@ -64,6 +64,9 @@ PRUNED = f"{POINT}/pruner={{pruner}}/sparsity={{sparsity}}"
 CHECKPOINT = f"{RESULTS}/checkpoints/{PRUNED}"
 SCORED = f"{PRUNED}/benchmark={{benchmark}}"
 SCORES = f"{RESULTS}/scores/{SCORED}"
+VERDICTS = f"{RESULTS}/verification/model={{model}}/source={{source}}/verdicts.parquet"
+VERIFICATION = f"{RESULTS}/verification/index.html"
+HAND_CHECK = f"{RESULTS}/hand_check/model={{model}}/source={{source}}/index.html"
 REPORT = f"{RESULTS}/report/index.html"
 LOGS = f"{RESULTS}/logs"
 COSTS = f"{RESULTS}/benchmarks"
@@ -84,5 +87,5 @@ wildcard_constraints:
     tau=r"none|\d\.\d\d(\.\.\d\.\d\d)?",
     length=one_of([*LENGTH_RULES, *REFERENCE_LENGTHS, "none"]),
     budget=r"none|\d+x\d+-s\d+",
-    pruner=one_of([*pruner_names(), "none"]),
+    pruner=one_of([*pruner_names(), *CONFIG.pruners, "none"]),
     sparsity=r"[\d.]+|\d+-\d+",

@@ -26,6 +26,11 @@ def model_evaluated(wildcards):
     return points.model_asked(CONFIG.models[wildcards.model].for_evaluation())
 
 
+def model_pruned(wildcards):
+    """Where a model comes from, and the tag that closes its thinking."""
+    return points.model_pruned(CONFIG.models[wildcards.model])
+
+
 def model_weights(wildcards):
     """A fingerprint of the model's files: a retrained model reruns what it made."""
     return points.weights(CONFIG.models[wildcards.model])
@@ -331,21 +336,39 @@ def solution_template(wildcards):
 
 
 def calibration_set(wildcards):
-    """The calibration set of this checkpoint; none for a pruner that needs none."""
+    """What this checkpoint is calibrated on; nothing for a pruner that needs nothing."""
     if wildcards.source == "none":
         return []
-    return f"{CALIBRATION}/calibration.parquet"
+    names = ("calibration.parquet", "held_back.parquet", "funnel.parquet")
+    return [f"{CALIBRATION}/{name}" for name in names]
 
 
 def calibration_flag(wildcards, input):
     """The calibration set as a flag; empty for a pruner that needs none."""
-    return shlex.join(["--calibration", input[0]]) if input else ""
+    return (
+        shlex.join(["--calibration", input[0], "--held-back", input[1]])
+        if input
+        else ""
+    )
+
+
+def method(wildcards):
+    """How this recipe prunes one matrix."""
+    return CONFIG.recipe(wildcards.pruner).method
+
+
+def constants(wildcards):
+    """The rest of this recipe, as JSON."""
+    return CONFIG.recipe(wildcards.pruner).model_dump_json(exclude={"method"})
 
 
 def pruner_code(wildcards):
-    """Digest of this pruner and of the block walk: another pruner's change reruns nothing."""
+    """Digest of this recipe's modules and of the block walk: another's change reruns nothing."""
+    recipe = CONFIG.recipe(wildcards.pruner)
     return provenance.code_digest(
-        "ssgr.pruning.checkpoint", f"ssgr.pruning.pruners.{wildcards.pruner}"
+        "ssgr.pruning.checkpoint",
+        f"ssgr.pruning.pruners.{recipe.method}",
+        f"ssgr.pruning.allocation.{recipe.allocation}",
     )
 
 
@@ -386,3 +409,58 @@ def sets_of_run(keys, name):
         f"{CALIBRATION}/{name}".format(**key) for key in keys if key["source"] != "none"
     ]
     return sorted(set(files))
+
+
+def calibrations_of_pools():
+    """The keys of this run's calibration sets that are taken from responses, one after another."""
+    wanted = points.points(CONFIG).filter(points.FROM_POOL)
+    return wanted.select(points.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
+
+
+def visited_of_pool(wildcards):
+    """What this run's calibrations visited of a model's responses to a source."""
+    keys = [
+        key
+        for key in calibrations_of_pools()
+        if (key["model"], key["source"]) == (wildcards.model, wildcards.source)
+    ]
+    return {
+        "visited": [f"{CALIBRATION}/visited.json".format(**key) for key in keys],
+        "problems": SOURCE.format(source=wildcards.source),
+    }
+
+
+def audited_pools(wildcards):
+    """The verdicts on every pool of the run, its problems, and what calibrations visited of it."""
+    keys = calibrations_of_pools()
+    if not keys:
+        raise WorkflowError(
+            "no calibration of this run is taken from a model's responses: there are no verdicts "
+            "to verify. Name one with a tau in `calibrations`."
+        )
+    return {
+        "verdicts": sorted({VERDICTS.format(**key) for key in keys}),
+        "problems": sorted({SOURCE.format(**key) for key in keys}),
+        "visited": [f"{CALIBRATION}/visited.json".format(**key) for key in keys],
+    }
+
+
+def audit_flags(wildcards, input):
+    """The files that an audit reads, as flags."""
+    return shlex.join(
+        word
+        for name in ("verdicts", "problems", "visited")
+        for file in getattr(input, name)
+        for word in (f"--{name}", file)
+    )
+
+
+def hand_check_pages(wildcards):
+    """A page for every model and source whose responses calibrations are taken from."""
+    keys = calibrations_of_pools()
+    if not keys:
+        raise WorkflowError(
+            "no calibration of this run is taken from a model's responses: there are no verdicts "
+            "to check. Of a benchmark's: `ssgr hand-check --responses … --grades … --problems …`"
+        )
+    return sorted({HAND_CHECK.format(**key) for key in keys})

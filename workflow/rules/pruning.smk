@@ -19,14 +19,15 @@ rule prune:
         gpu=model_gpu,
         mem_mb=model_mem_mb,
     params:
-        model=model_source,
+        model=model_pruned,
         weights=model_weights,
         calibration=calibration_flag,
-        settings=as_json(CONFIG.pruning),
+        method=method,
+        settings=constants,
         code=pruner_code,
     message:
         "Prune {wildcards.model} to {wildcards.sparsity} by {wildcards.pruner} on {wildcards.source}, {wildcards.length}, tau {wildcards.tau}"
     shell:
         "python -m ssgr prune --model {params.model:q} {params.calibration}"
-        " --pruner {wildcards.pruner} --sparsity {wildcards.sparsity}"
+        " --pruner {params.method} --sparsity {wildcards.sparsity}"
         " --settings {params.settings:q} --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"

@@ -12,12 +12,18 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from ssgr.commands.archive import ArchiveCommand
+from ssgr.commands.audit import AuditCommand, VerdictsCommand
+from ssgr.commands.check import CheckCommand
+from ssgr.commands.export import ExportCommand
 from ssgr.commands.grade import GradeCommand, GradeShardCommand
+from ssgr.commands.hand_check import HandCheckCommand, HandCheckedCommand
 from ssgr.commands.outcome import ReportCommand, ScoreCommand
 from ssgr.commands.plan import PlanCommand
 from ssgr.commands.pool import PoolCommand
 from ssgr.commands.problems import ProblemsCommand
 from ssgr.commands.prune import PruneCommand
+from ssgr.commands.publish import PublishCommand
 from ssgr.commands.sample import SampleCommand, SampleShardCommand
 from ssgr.commands.select import SelectCommand, TallyCommand
 from ssgr.errors import SsgrError
@@ -40,9 +46,17 @@ class Stages(BaseSettings):
     sample_shard: CliSubCommand[SampleShardCommand]
     grade: CliSubCommand[GradeCommand]
     grade_shard: CliSubCommand[GradeShardCommand]
+    verdicts: CliSubCommand[VerdictsCommand]
+    audit: CliSubCommand[AuditCommand]
+    hand_check: CliSubCommand[HandCheckCommand]
+    hand_checked: CliSubCommand[HandCheckedCommand]
     tally: CliSubCommand[TallyCommand]
     select: CliSubCommand[SelectCommand]
     prune: CliSubCommand[PruneCommand]
+    check: CliSubCommand[CheckCommand]
+    archive: CliSubCommand[ArchiveCommand]
+    publish: CliSubCommand[PublishCommand]
+    export: CliSubCommand[ExportCommand]
     score: CliSubCommand[ScoreCommand]
     report: CliSubCommand[ReportCommand]
     pool: CliSubCommand[PoolCommand]

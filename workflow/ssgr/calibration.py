@@ -1,4 +1,7 @@
-"""Calibration sets: what was selected, as token sequences that a pruner reads."""
+"""Calibration sets: what was selected, as token sequences that a pruner reads.
+
+Every table here holds the sequences that calibrate, and after them those that are held back.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -6,7 +9,7 @@ import polars as pl
 
 from ssgr.config import Budget
 from ssgr.errors import SelectionError, TableError
-from ssgr.selection import draw, funnel, require
+from ssgr.selection import draw, funnel, last_steps, require
 
 Encode = Callable[[str], list[int]]
 Decode = Callable[[list[int]], str]
@@ -58,9 +61,7 @@ def of_solutions(
     """
     solved = problems.filter(pl.col("solution").is_not_null())
     chosen = draw(solved, budget)
-    counts = _counts(
-        {"source": len(problems), "with a solution": len(solved), "drawn": len(chosen)}
-    )
+    counts = _counts({"source": len(problems), "with a solution": len(solved)}, chosen, budget)
     require(chosen, budget, counts, MORE)
     rows = []
     for row in chosen.iter_rows(named=True):
@@ -95,22 +96,23 @@ def of_documents(
     pending: list[int] = []
     start, used = "", 0
     for document_id, text in order.select("document_id", "text").iter_rows():
-        if len(rows) >= budget.sequences:
+        if len(rows) >= budget.drawn:
             break
         start = start if pending else document_id
         pending += [*encode(text), end]
         used += 1
-        while len(pending) >= budget.tokens and len(rows) < budget.sequences:
+        while len(pending) >= budget.tokens and len(rows) < budget.drawn:
             rows.append(_text_row(start, pending[: budget.tokens], decode))
             pending, start = pending[budget.tokens :], document_id
-    counts = _counts({"source": len(documents), "packed": used, "drawn": len(rows)})
     table = _table(rows)
+    counts = _counts({"source": len(documents), "packed": used}, table, budget)
     require(table, budget, counts, MORE)
     return table, counts
 
 
-def _counts(steps: dict[str, int]) -> pl.DataFrame:
-    return funnel({step: (count, count) for step, count in steps.items()})
+def _counts(steps: dict[str, int], drawn: pl.DataFrame, budget: Budget) -> pl.DataFrame:
+    counts = funnel({step: (count, count) for step, count in steps.items()})
+    return pl.concat([counts, last_steps(drawn, budget)])
 
 
 def _around_solution(template: str, question: str) -> tuple[str, str]:

@@ -4,6 +4,8 @@ A point is a checkpoint: (model, source, tau, length, budget, pruner, sparsity).
 (C4, MathR, SGR, SSGR) are labels on points. A key that means nothing at a point is ``none``.
 """
 
+from pathlib import Path
+
 import polars as pl
 
 from ssgr.config import Benchmark, Config, Model, Pool, Source
@@ -11,6 +13,7 @@ from ssgr.grading.judging import Judging
 from ssgr.pool.store import SOURCE_OF_MODEL
 from ssgr.provenance import fingerprint
 from ssgr.pruning import needs_calibration
+from ssgr.pruning.allocation import needs_sequences
 from ssgr.settling import Needs, needs
 
 NONE = "none"
@@ -35,7 +38,8 @@ def points(config: Config) -> pl.DataFrame:
         rows.append((DENSE, model, *no_calibration, NONE, "0"))
         for pruner in config.run.pruners:
             for sparsity in config.run.sparsities:
-                if not needs_calibration(pruner):
+                recipe = config.recipe(pruner)
+                if not (needs_calibration(recipe.method) or needs_sequences(recipe.allocation)):
                     rows.append((UNCALIBRATED, model, *no_calibration, pruner, sparsity))
                     continue
                 for label, entry in config.run_calibrations.items():
@@ -43,6 +47,12 @@ def points(config: Config) -> pl.DataFrame:
                     rows.append((label, model, *key, pruner, sparsity))
     schema = dict.fromkeys(("label", *CHECKPOINT_KEYS), pl.String)
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def keys_of(path: Path) -> dict[str, str]:
+    """Return the ``key=value`` folders of a file's path."""
+    folders = path.parts[:-1]
+    return {key: value for key, found, value in (part.partition("=") for part in folders) if found}
 
 
 def wave(pool: Pool, number: int) -> list[str]:
@@ -72,6 +82,11 @@ def source_of_model(model: Model) -> str:
 def model_asked(model: Model) -> str:
     """Return, as JSON, where a model comes from and how it is asked: what a pool depends on."""
     return model.model_dump_json(include=SAMPLED_BY)
+
+
+def model_pruned(model: Model) -> str:
+    """Return, as JSON, where a model comes from, and the tag that an objective may look for."""
+    return model.model_dump_json(include=SOURCE_OF_MODEL | {"think_close"})
 
 
 def weights(model: Model) -> str:

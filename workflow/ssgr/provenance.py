@@ -17,6 +17,8 @@ PACKAGE = Path(__file__).parent
 # same spec would give other responses.
 SAMPLING_VERSION = 1
 WINDOW = 65536
+DATA = ("*.j2", "*.css", "*.js")
+"""Files of a package that are code too: templates, styles, scripts."""
 
 
 def code_digest(*modules: str) -> str:
@@ -28,8 +30,8 @@ def code_digest(*modules: str) -> str:
     digest = blake2b(digest_size=8)
     for path in sorted(closure(*modules)):
         digest.update(f"{path.relative_to(PACKAGE)}:{dump(_parsed(path.read_text()))}".encode())
-        if path.name == "__init__.py":  # a package's templates and styles are code too
-            for data in sorted([*path.parent.glob("*.j2"), *path.parent.glob("*.css")]):
+        if path.name == "__init__.py":
+            for data in sorted(file for kind in DATA for file in path.parent.glob(kind)):
                 digest.update(data.read_bytes())
     return digest.hexdigest()
 

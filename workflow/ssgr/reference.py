@@ -27,7 +27,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`filters`": config.Filters,
     "`budget`": config.Budget,
     "`grading`": config.Grading,
-    "`pruning`": config.Pruning,
+    "`pruning`": config.Constants,
+    "`pruning.objective`": config.Objective,
+    "`pruning.search`": config.Search,
+    "`pruners`, an entry": config.Recipe,
 }
 HEAD = """# Configuration reference
 

@@ -117,7 +117,7 @@ class Tally:
     """What a part of a pool offers to a selection.
 
     ``candidates``: one response of each problem that is left: the columns of the graded rows,
-    correctness_ratio and ``order``, the place in the draw; sorted by it, at most budget.sequences.
+    correctness_ratio and ``order``, the place in the draw; sorted by it, at most budget.drawn.
     ``counts``: the Funnel columns, of all problems seen.
     """
 
@@ -185,13 +185,12 @@ def merge(first: Tally, second: Tally, budget: Budget) -> Tally:
 
 
 def choose(found: Tally, budget: Budget) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the candidates drawn and the whole funnel of a tally.
+    """Return the candidates drawn, last those held back, and the whole funnel of a tally.
 
     Raises:
         SelectionError: fewer candidates than the budget asks for; shows the funnel.
     """
-    drawn = len(found.candidates)
-    counts = pl.concat([found.counts, funnel({"drawn": (drawn, drawn)})])
+    counts = pl.concat([found.counts, last_steps(found.candidates, budget)])
     require(
         found.candidates,
         budget,
@@ -209,7 +208,7 @@ def band(tau: str) -> tuple[float, float]:
 
 
 def draw(candidates: pl.DataFrame, budget: Budget) -> pl.DataFrame:
-    """Draw ``budget.sequences`` rows at random: those whose id hashes lowest with the seed.
+    """Draw ``budget.drawn`` rows at random: those whose id hashes lowest with the seed.
 
     A larger budget holds a smaller one, and a grown pool changes the draw as little as it can.
     Adds the column ``order``.
@@ -217,7 +216,7 @@ def draw(candidates: pl.DataFrame, budget: Budget) -> pl.DataFrame:
     column = candidates.columns[0]
     order = [_hash(budget.seed, key) for key in candidates[column]]
     ranked = candidates.with_columns(pl.Series("order", order, dtype=pl.UInt64))
-    return ranked.sort("order", column).head(budget.sequences)
+    return ranked.sort("order", column).head(budget.drawn)
 
 
 def funnel(steps: dict[str, tuple[int, int]]) -> pl.DataFrame:
@@ -227,9 +226,18 @@ def funnel(steps: dict[str, tuple[int, int]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def last_steps(drawn: pl.DataFrame, budget: Budget) -> pl.DataFrame:
+    """Return the last steps of a funnel: what calibrates of what was drawn, and what does not."""
+    used = min(len(drawn), budget.sequences)
+    steps = {"drawn": used, "held back": len(drawn) - used}
+    return funnel(
+        {step: (count, count) for step, count in steps.items() if count or step == "drawn"}
+    )
+
+
 def require(chosen: pl.DataFrame, budget: Budget, counts: pl.DataFrame, remedy: str) -> None:
     """Raise SelectionError, with the funnel, if the budget is not met and may not be missed."""
-    if len(chosen) == budget.sequences or (budget.allow_fewer and len(chosen) > 0):
+    if len(chosen) >= budget.sequences or (budget.allow_fewer and len(chosen) > 0):
         return
     shown = "\n".join(
         f"  {step:<22} {problems:>8} problems {responses:>9} responses"

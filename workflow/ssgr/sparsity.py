@@ -38,6 +38,17 @@ class Sparsity:
             f"'2:4'{hint}"
         )
 
+    @classmethod
+    def exactly(cls, zeros: int, weights: int) -> Self:
+        """Return the unstructured pattern that removes ``zeros`` of ``weights``, no more or less.
+
+        Raises:
+            ConfigError: not 0 <= zeros < weights.
+        """
+        if not 0 <= zeros < weights:
+            raise ConfigError(f"{zeros} zeros among {weights} weights: expected fewer, at least 0")
+        return cls(zeros / weights)  # rounds back to zeros: their error is far below one weight
+
     @property
     def key(self) -> str:
         """The pattern as a path component: ``50``, ``62.5`` or ``2-4``."""

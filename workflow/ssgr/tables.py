@@ -74,6 +74,24 @@ class Grades(dy.Schema):
     loop_share = dy.Float64(min=0, max=1)
 
 
+class Verdicts(dy.Schema):
+    """What one grading method says of one response; a response has a row per method.
+
+    ``extracted`` is the answer that the method found, ``step`` what decided. ``milliseconds`` is
+    the time for the pair of gold and answer, judged once for all rows that have it;
+    ``extraction_milliseconds`` the time for this response.
+    """
+
+    problem_id = dy.String(primary_key=True)
+    sample_ = dy.Int32(alias="sample", primary_key=True, min=0)
+    method = dy.String(primary_key=True)
+    extracted = dy.String(nullable=True)
+    verdict = dy.Enum(VERDICTS)
+    step = dy.String()
+    milliseconds = dy.Float64(min=0)
+    extraction_milliseconds = dy.Float64(min=0)
+
+
 class Candidates(dy.Schema):
     """The responses that a selection has found so far, as drawn: the lowest ``order`` first.
 
@@ -111,6 +129,12 @@ class TokenSequences(dy.Schema):
     token_ids = dy.List(dy.Int32(min=0), min_length=1)
 
 
+class Prompts(dy.Schema):
+    """Where the prompts of a calibration file end, for objectives that weigh tokens."""
+
+    prompt_tokens = dy.Int32(min=0)
+
+
 class Funnel(dy.Schema):
     """How many problems and responses each selection step left, in order."""
 
@@ -120,7 +144,13 @@ class Funnel(dy.Schema):
 
 
 class PruningReport(dy.Schema):
-    """One pruned matrix a row. ``relative_error`` is |(W - W')X|^2 / |WX|^2."""
+    """One pruned matrix a row. ``relative_error`` is |(W - W')X|^2 / |WX|^2.
+
+    ``condition`` is that of the damped Hessian, ``damping`` the share of its mean diagonal that was
+    added; null for a pruner without one, whose ``relative_error`` is that of a sample of 512 tokens
+    (`ssgr.pruning.sample`). ``dead_inputs`` are columns whose inputs are all zero,
+    ``tokens`` how many the statistics saw, ``warnings`` what a person should know, in words.
+    """
 
     block = dy.Int32(primary_key=True, min=0)
     matrix = dy.String(primary_key=True)
@@ -129,6 +159,24 @@ class PruningReport(dy.Schema):
     sparsity = dy.Float64(min=0, max=1)
     relative_error = dy.Float64(nullable=True, min=0)
     seconds = dy.Float64(min=0)
+    condition = dy.Float64(nullable=True, min=1)
+    damping = dy.Float64(nullable=True, min=0)
+    dead_inputs = dy.Int32(min=0)
+    tokens = dy.Int64(min=0)
+    warnings = dy.String()
+
+
+class BlockReport(dy.Schema):
+    """One pruned block a row; ``relative_error`` is |H - H'|^2 / |H|^2 on held-back text.
+
+    H are the hidden states that leave the dense block, H' those that leave the pruned one.
+    ``peak_mb`` is the peak of memory so far, of the GPU if one is used, else of the process.
+    """
+
+    block = dy.Int32(primary_key=True, min=0)
+    relative_error = dy.Float64(nullable=True, min=0)
+    seconds = dy.Float64(min=0)
+    peak_mb = dy.Float64(min=0)
 
 
 class Scores(dy.Schema):

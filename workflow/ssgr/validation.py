@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ssgr.config import REFERENCE_LENGTHS, Config
 from ssgr.errors import ConfigError
 from ssgr.pruning import pruner_names
+from ssgr.pruning.allocation import allocation_names
 from ssgr.sampling.engine import ENGINES
 from ssgr.selection import LENGTH_RULES
 
@@ -31,6 +32,8 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         mistakes = [_readable(detail) for detail in error.errors()] + mistakes
+    if config is not None and not mistakes:
+        mistakes += _uneven(config)
     if config is None or mistakes:
         listed = "\n".join(f"  - {mistake}" for mistake in mistakes)
         plural = "mistake" if len(mistakes) == 1 else "mistakes"
@@ -97,12 +100,16 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
     """Mistakes between entries; tolerant of any shape, since pydantic judges the shapes."""
     registry = {
         name: _mapping(raw.get(name))
-        for name in ("models", "sources", "benchmarks", "calibrations")
+        for name in ("models", "sources", "benchmarks", "calibrations", "pruners")
     }
     run = _mapping(raw.get("run"))
     for kind in ("models", "benchmarks", "calibrations"):
         yield from _unknown(f"run.{kind}", run.get(kind), registry[kind], kind[:-1])
-    yield from _unknown("run.pruners", run.get("pruners"), pruner_names(), "pruner")
+    known = [*pruner_names(), *registry["pruners"]]
+    yield from _unknown("run.pruners", run.get("pruners"), known, "pruner")
+    recipes = {f"pruners.{name}": entry for name, entry in registry["pruners"].items()}
+    for place, entry in {"pruning": raw.get("pruning"), **recipes}.items():
+        yield from _recipe(place, _mapping(entry))
     for name, model in registry["models"].items():
         for key in ("engine", "evaluation_engine"):
             engine = _mapping(model).get(key) or "transformers"
@@ -115,6 +122,24 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"benchmarks.{name}.data: has no `answer` column, so nothing can be scored"
         if _is_text(data):
             yield f"benchmarks.{name}.data: is plain text; a benchmark needs problems with answers"
+
+
+def _uneven(config: Config) -> Iterator[str]:
+    """Recipes that cannot make a pattern of the run."""
+    patterns = [key for key in config.run.sparsities if "-" in key]
+    for name in config.run.pruners if patterns else ():
+        allocation = config.recipe(name).allocation
+        if allocation != "uniform":
+            yield (
+                f"run.pruners: {name!r} spreads sparsity unevenly (allocation: {allocation}), "
+                f"which the pattern {patterns[0]} does not allow: every matrix has the same N:M"
+            )
+
+
+def _recipe(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    yield from _unknown(f"{place}.method", [entry.get("method")], pruner_names(), "pruner")
+    known = allocation_names()
+    yield from _unknown(f"{place}.allocation", [entry.get("allocation")], known, "allocation")
 
 
 def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> Iterator[str]:

@@ -117,7 +117,15 @@ class GradeShardCommand(Strict):
         answers = Asked.of(problems).answers
         facts = {"of": part.sha256, "answers": answers}
         store.publish(grades, Grades, path, spec, store.GradesReceipt, **facts)
-        print(f"{part.path}: {verdicts(grades)}")
+        print(f"{part.path}: {verdicts(grades)}; {_by_algebra(grades, problems, known)}")
+
+
+def _by_algebra(grades: pl.DataFrame, problems: pl.DataFrame, known: dict[Pair, Verdict]) -> str:
+    """Return how many different answers math-verify judged, and how many it had judged before."""
+    rows = grades.filter(method="math-verify").join(problems, on="problem_id")
+    pairs = set(rows.select("answer", "extracted").iter_rows())
+    taken_over = len(pairs & known.keys())
+    return f"by math-verify {len(pairs) - taken_over}, taken over {taken_over}"
 
 
 def _is_graded(path: Path, asked: Asked) -> bool:

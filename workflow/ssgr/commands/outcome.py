@@ -1,11 +1,11 @@
 """`score` and `report`: what came out of it."""
 
-import json
 from pathlib import Path
 
 from pydantic import Field
 
 from ssgr.config import Config, Strict
+from ssgr.pool import receipts
 from ssgr.provenance import describe
 from ssgr.tables import Grades, Scores, read, write
 
@@ -34,6 +34,6 @@ class ReportCommand(Strict):
         """Gather, render, write."""
         from ssgr.report import write_report
 
-        graded = {Path(name) for file in self.visited for name in json.loads(file.read_text())}
+        graded = {Path(name) for file in self.visited for name in receipts.read_visited(file)}
         results, pool = Path(self.config.results), Path(self.config.pool.path)
         write_report(results, pool, self.config, self.out, sorted(graded))

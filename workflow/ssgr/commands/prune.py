@@ -1,28 +1,43 @@
 """`prune`: a model folder and a calibration set become a pruned Hugging Face folder."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
 from ssgr.commands.flags import A_MODEL, GPUS, ModelFlag
-from ssgr.config import Pruning, Strict
+from ssgr.config import Constants, Recipe, Strict
 from ssgr.devices import keep
+from ssgr.errors import PruningError
 from ssgr.provenance import describe
-from ssgr.tables import TokenSequences, read
+from ssgr.tables import Prompts, TokenSequences, read
+
+if TYPE_CHECKING:
+    from ssgr.pruning.objective import CalibrationSequence
 
 
 class PruneCommand(Strict):
-    """Prune a model folder on a calibration set into an ordinary Hugging Face folder."""
+    """Prune a model folder on a calibration set into an ordinary Hugging Face folder.
+
+    A run that was cut off goes on at the block it had reached: give the same command again.
+    """
 
     model: ModelFlag = Field(description=f"dense model: {A_MODEL}")
     calibration: Path | None = Field(
         None, description="Parquet file with a token_ids column; not needed by magnitude"
     )
+    held_back: Path | None = Field(
+        None, description="another such file, whose perplexity is reported; calibrates nothing"
+    )
     pruner: str = Field("sparsegpt", description="how weights are chosen and updated")
     sparsity: str = Field("50", description="percent, or N:M (N zeros in every M), e.g. 2:4")
-    settings: Pruning = Field(Pruning(), description="constants of the pruner")
+    settings: Constants = Field(Constants(), description="allocation, objective, constants")
     device: str = Field("auto", description="cpu, cuda, ...; auto takes a GPU if there is one")
     gpus: int | None = Field(None, ge=0, description=GPUS)
+    spill: Path | None = Field(
+        None, description="folder for hidden states beyond the cap; default: beside the checkpoint"
+    )
+    cap_mb: int = Field(4096, ge=0, description="MB of hidden states kept in memory")
     out: Path = Field(description="folder to write")
 
     @field_validator("sparsity", mode="before")
@@ -34,24 +49,58 @@ class PruneCommand(Strict):
         """Prune and write."""
         if self.gpus is not None:
             keep(self.gpus, f"pruning {self.out.name}")
+        from ssgr.cards.facts import origin_of
+        from ssgr.cards.model import write_card
         from ssgr.pruning.checkpoint import prune_checkpoint
-        from ssgr.pruning.pruner import PrunerSettings
+        from ssgr.pruning.checks import local_folder
         from ssgr.sparsity import Sparsity
 
-        sequences: list[list[int]] = []
-        if self.calibration is not None:
-            sequences = read(self.calibration, TokenSequences, cast=True)["token_ids"].to_list()
+        held_back = read(self.held_back, TokenSequences, cast=True) if self.held_back else None
+        asked = self.model_dump(exclude={"out", "gpus", "spill", "cap_mb"})
+        dense = local_folder(self.model.location, self.model.revision)
+        origin = origin_of(self.model, dense, self.calibration, self.out)
         report = prune_checkpoint(
-            self.model.location,
+            dense,
             self.out,
-            sequences=sequences,
-            pruner=self.pruner,
+            calibration=self._calibration(),
+            held_back=[] if held_back is None else held_back["token_ids"].to_list(),
+            recipe=Recipe(method=self.pruner, **self.settings.model_dump()),
             sparsity=Sparsity.parse(self.sparsity),
-            settings=PrunerSettings(**self.settings.model_dump()),
             device=self.device,
             dtype=self.model.dtype,
             revision=self.model.revision,
             trust_remote_code=self.model.trust_remote_code,
-            spec=describe(prune=self.model_dump(exclude={"out", "gpus"})),
+            spec=describe(prune=asked, **origin),
+            spill=self.spill,
+            cap_mb=self.cap_mb,
+            before_it_appears=write_card,
         )
         print(report.select("matrix", "sparsity", "relative_error", "seconds"))
+
+    def _calibration(self) -> list["CalibrationSequence"]:
+        """The sequences, with the weight of each token that the objective asks for."""
+        from ssgr.pruning.objective import calibration_sequences
+
+        if self.calibration is None:
+            return []
+        objective = self.settings.objective
+        sequences = read(self.calibration, TokenSequences, cast=True)["token_ids"].to_list()
+        if objective.tokens in ("all", "inverse-frequency"):
+            return calibration_sequences(sequences, objective)
+        prompts = read(self.calibration, Prompts, cast=True)["prompt_tokens"].to_list()
+        return calibration_sequences(
+            sequences, objective, prompt_tokens=prompts, think_close=self._think_close()
+        )
+
+    def _think_close(self) -> list[int]:
+        from ssgr.sampling.prompts import load_tokenizer
+
+        tokenizer = load_tokenizer(
+            self.model.location,
+            revision=self.model.revision,
+            trust_remote_code=self.model.trust_remote_code,
+        )
+        token_ids: list[int] = tokenizer.encode(self.model.think_close, add_special_tokens=False)
+        if not token_ids:
+            raise PruningError(f"the tokenizer has no tokens for {self.model.think_close!r}")
+        return token_ids

@@ -29,6 +29,7 @@ from ssgr.tables import (
 
 COUNTS = "funnel.parquet"
 UNDECIDED = "undecided (stopped early under another grader)"
+HELD_BACK = "held_back.parquet"
 VISITED = "visited.json"
 """The receipts of the graded shards that were looked at."""
 
@@ -136,7 +137,9 @@ class SelectCommand(Strict):
     problems: Path = Field(description="Problems table, or Documents for text")
     pool: Path | None = Field(None, description="the pool's folder")
     candidates: Path | None = Field(None, description="Candidates of the last wave, by `tally`")
-    out: Path = Field(description="Calibration table to write")
+    out: Path = Field(
+        description="Calibration table to write; beside it held_back.parquet and what was visited"
+    )
     funnel: Path = Field(description="Funnel table to write")
 
     @field_validator("length")
@@ -155,7 +158,10 @@ class SelectCommand(Strict):
         write(funnel, Funnel, self.funnel, spec)
         visited = json.dumps(_visited(self.candidates), indent=1) + "\n"
         write_text(self.out.with_name(VISITED), visited)
-        write(calibration, Calibration, self.out, spec)
+        write(
+            calibration[self.budget.sequences :], Calibration, self.out.with_name(HELD_BACK), spec
+        )
+        write(calibration[: self.budget.sequences], Calibration, self.out, spec)
         print(funnel)
 
     def _from_pool(self) -> tuple[pl.DataFrame, pl.DataFrame]:

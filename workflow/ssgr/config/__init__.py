@@ -5,6 +5,7 @@ data; an experiment is a list of points of the key space (source, tau, length ru
 """
 
 from ssgr.config.base import Name, Strict
+from ssgr.config.pruning import Constants, Objective, Recipe, Search
 from ssgr.config.registry import (
     AbacusSet,
     Benchmark,
@@ -23,7 +24,6 @@ from ssgr.config.run import (
     Grading,
     Pool,
     PoolSampling,
-    Pruning,
     Run,
     Sampling,
     Tau,
@@ -36,17 +36,20 @@ __all__ = [
     "Budget",
     "Calibration",
     "Config",
+    "Constants",
     "FileSet",
     "Filters",
     "Grading",
     "Model",
     "Name",
+    "Objective",
     "Pool",
     "PoolSampling",
     "ProblemSet",
-    "Pruning",
+    "Recipe",
     "Run",
     "Sampling",
+    "Search",
     "Server",
     "Source",
     "Strict",

@@ -146,9 +146,17 @@ class FileSet(Strict):
     loader: Literal["file"] = Field("file", description="local files")
     path: str | list[str] = Field(description="file, glob or list of them")
     question: str | None = Field(None, description="column of the question")
-    answer: str | None = Field(None, description="column of the reference answer")
+    answer: str | None = Field(
+        None, description="column of the reference answer: a text, or a list of all answers"
+    )
     answer_from: Literal["whole", "after-hashes", "last-box"] = Field(
         "whole", description="how the answer is found in its column: GSM8K's ####, MATH's \\boxed"
+    )
+    unit: str | None = Field(
+        None, description="column of the answer's unit, where that stands apart (OlympiadBench)"
+    )
+    error: str | None = Field(
+        None, description="column of the absolute tolerance of a problem's answer (OlympiadBench)"
     )
     solution: str | None = Field(None, description="column of the worked solution")
     text: str | None = Field(None, description="column of a document's text, instead of a question")
@@ -170,6 +178,12 @@ class FileSet(Strict):
     def _question_or_text(self) -> "FileSet":
         if (self.question is None) == (self.text is None):
             raise ValueError("name either a `question` column or a `text` column")
+        return self
+
+    @model_validator(mode="after")
+    def _unit_of_an_answer(self) -> "FileSet":
+        if self.answer is None and (self.unit or self.error):
+            raise ValueError("`unit` and `error` belong to an answer: name its column in `answer`")
         return self
 
 

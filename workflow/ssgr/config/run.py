@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from ssgr.config.base import Folder, Name, Strict
+from ssgr.config.pruning import Constants, Recipe
 from ssgr.config.registry import Benchmark, Model, Source
 from ssgr.errors import ConfigError
 from ssgr.sparsity import Sparsity
@@ -139,6 +140,17 @@ class Budget(Strict):
     tokens: int = Field(16384, ge=2, description="l of Equation 1: longest sequence, in tokens")
     seed: int = Field(0, ge=0, description="seed of the draw among the candidates")
     allow_fewer: bool = Field(False, description="go on when fewer candidates are left")
+    held_back: int = Field(
+        4,
+        ge=0,
+        description="further sequences, if there are any, that calibrate nothing: the report's "
+        "perplexity before and after pruning is theirs",
+    )
+
+    @property
+    def drawn(self) -> int:
+        """Sequences drawn in all: first those that calibrate, then those held back."""
+        return self.sequences + self.held_back
 
     @property
     def key(self) -> str:
@@ -173,13 +185,6 @@ class Grading(Strict):
     )
 
 
-class Pruning(Strict):
-    """Constants of the pruners."""
-
-    block_size: int = Field(128, ge=1, description="SparseGPT: columns updated together")
-    damping: float = Field(0.01, gt=0, description="SparseGPT: share of the mean diagonal added")
-
-
 def _sparsity_key(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"sparsity {value!r}: expected a percentage, or N:M as in '2:4'")
@@ -198,7 +203,9 @@ class Run(Strict):
     models: list[Name] = Field(min_length=1, description="models to prune")
     calibrations: list[Name] | None = Field(None, min_length=1, description="default: every entry")
     benchmarks: list[Name] | None = Field(None, min_length=1, description="default: every entry")
-    pruners: list[str] = Field(min_length=1, description="sparsegpt, wanda, magnitude")
+    pruners: list[Name] = Field(
+        min_length=1, description="names of `pruners`, or methods: sparsegpt, wanda, ria …"
+    )
     sparsities: list[SparsityKey] = Field(
         min_length=1, description="percent, or N:M as '2:4' (N zeros in every M)"
     )
@@ -220,7 +227,10 @@ class Config(Strict):
     filters: Filters = Field(Filters(), description="which responses are fit to calibrate on")
     budget: Budget = Field(description="how much calibration data a pruner sees")
     grading: Grading = Field(Grading(), description="how answers are judged")
-    pruning: Pruning = Field(Pruning(), description="constants of the pruners")
+    pruning: Constants = Field(Constants(), description="constants of the pruners")
+    pruners: dict[Name, Recipe] = Field(
+        {}, description="recipes by name: a `method`, and what differs from `pruning`"
+    )
 
     @model_validator(mode="after")
     def _medians_need_every_response(self) -> "Config":
@@ -254,3 +264,11 @@ class Config(Strict):
         """The benchmarks of this run, by name, in order."""
         names = self.run.benchmarks or list(self.benchmarks)
         return {name: self.benchmarks[name] for name in names}
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe that ``run.pruners`` means: an entry of `pruners`, or a bare method."""
+        entry = self.pruners.get(name) or Recipe(method=name)
+        constants, own = self.pruning.model_dump(), entry.model_dump(exclude_unset=True)
+        for part in ("objective", "search"):
+            own[part] = constants[part] | own.get(part, {})
+        return Recipe.model_validate(constants | own)

@@ -3,7 +3,8 @@
 Started as a program of its own (`python -c`, not by multiprocessing), so that it neither runs the
 caller's main module again nor inherits its threads. It loads sympy once, then forks a worker that
 reads questions and writes answers, one JSON line each. The kernel kills a worker at its limits of
-processor time, time and memory; then a new one is forked, in milliseconds.
+processor time, time and memory, and the parent one that idles; then a new one is forked, in
+milliseconds.
 """
 
 import json
@@ -55,9 +56,9 @@ def _work(questions: int, answers: int, memory_limit: int) -> int:
         if not question:
             return 0
         asked = json.loads(question)
-        _tell(answers, {"id": asked["id"], "begun": True})
+        _tell(answers, {"id": asked["id"], "worker": os.getpid()})
         signal.setitimer(signal.ITIMER_PROF, asked["processor"])
-        signal.setitimer(signal.ITIMER_REAL, asked["clock"])
+        signal.setitimer(signal.ITIMER_REAL, asked["cap"])
         try:
             verdict = _judge(asked)
         except (MemoryError, RecursionError):

@@ -1,56 +1,30 @@
-r"""Mathematical equality by math-verify, the only step that needs computer algebra.
+r"""Mathematical equality, by parts where an answer has parts and by computer algebra elsewhere.
 
-Imports sympy, so it is imported late, and in a child process only. Both sides go in boxed:
-math-verify reads a bare ``3\sqrt{13}`` as 3. Its own time-outs (SIGALRM, which turn a time-out
-into "not equal") are off: the child's hard limits bound the time and keep the two apart.
+Imports sympy (`ssgr.grading.algebra`), so it is imported late, and in a child process only.
 """
 
-import logging
 import re
-from functools import lru_cache
-from math import log10
-from typing import Any
 
-import math_verify
-from sympy import Basic, Set  # type: ignore[import-untyped]
-from sympy.core.relational import Relational  # type: ignore[import-untyped]
-
+from ssgr.grading.algebra import equal, near, parse
+from ssgr.grading.bounds import condition, parse_bounds, split_domain
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.notation import read, spelling
 from ssgr.grading.numbers import equal_numbers, parse_number
 from ssgr.grading.quantities import Quantity, compatible, parse_quantity
+from ssgr.grading.rewriting import with_argument, with_case
 from ssgr.grading.structure import Parts, parse_parts, same_parts, sides
 from ssgr.grading.verdict import VerdictName
+from ssgr.grading.words import names_option
 
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time-outs are off
-
-_PRODUCT = re.compile(r"(?<=\d)([cdghlmost])$")
-"""The m of 5m, which math-verify would drop as a unit if it were not in braces."""
+_WORDS = re.compile(r"[a-zA-Z]{2}[a-zA-Z ,.'-]*")
+_POINTS = re.compile(r"[A-Z]{3,}")
+_ROMAN = re.compile(r"[IVX]+")
+_ANGLE = re.compile(r"m?\\angle\s*\{?\s*([A-Z]{3})\s*\}?")
+_SEGMENT = re.compile(r"(?:\\overline\s*\{\s*)?([A-Z]{2})\s*\}?")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|leq|geq|ne|neq|leqslant|geqslant)(?![a-zA-Z])")
 
 DEEPEST = 4
 """Parts of parts are compared so deep."""
-
-
-_ONLY_THE_BOX = math_verify.LatexExtractionConfig(
-    boxed_match_priority=0, try_extract_without_anchor=False
-)
-
-
-@lru_cache(maxsize=256)
-def _parse(normal: str) -> tuple[Any, ...]:
-    """Parse a normalised answer into sympy objects (and, last, its text); empty if it fails.
-
-    As a whole: what math-verify would otherwise find somewhere in an answer that it cannot read,
-    such as the fraction in a broken matrix, is not the answer.
-    """
-    product = _PRODUCT.sub(r"{\1}", normal)
-    boxed = rf"\boxed{{{product}}}"
-    parsed = tuple(math_verify.parse(boxed, [_ONLY_THE_BOX], parsing_timeout=None))
-    side, equals, result = normal.rpartition("=")
-    if not equals or "," in normal or side[-1:] in ("<", ">", "!") or len(parsed) > 1:
-        return parsed
-    return _parse(result.strip()) or parsed  # of `17 \bmod 5 = 2`, 2 can be read
 
 
 def equality(gold: str, answer: str, conventions: Conventions) -> VerdictName:
@@ -60,13 +34,18 @@ def equality(gold: str, answer: str, conventions: Conventions) -> VerdictName:
         MemoryError: the process's memory limit was hit before there was a verdict.
     """
     right, given = read(gold, conventions), read(answer, conventions)
-    if not right or not _parse(right):
+    if not right or not (parse(right) or parse_parts(right)):
         return "unparsable-gold"
-    return "correct" if _same(right, given, conventions, 0) else "wrong"
+    same = names_option(right, given) or _same(right, given, conventions, 0)
+    return "correct" if same else "wrong"
 
 
 def _same(gold: str, answer: str, conventions: Conventions, depth: int) -> bool:
     """Compare two answers: what stands with their values, then the values."""
+    (gold, domain), (answer, stated) = split_domain(gold), split_domain(answer)
+    if domain and stated and domain != stated:
+        return False
+    gold, answer = condition(gold), condition(answer)
     one, other = parse_quantity(gold), parse_quantity(answer)
     if not compatible(one, other, conventions):
         return False
@@ -92,26 +71,92 @@ def _same_value(gold: str, answer: str, conventions: Conventions, depth: int) ->
     right, given = parse_number(gold), parse_number(answer)
     if right and given:
         return equal_numbers(right, given, conventions)
-    if spelling(gold) == spelling(answer):
+    if (alike := _reads_alike(spelling(gold), spelling(answer))) is not None:
+        return alike
+    if _same_bounds(gold, answer, conventions, depth):
         return True
     one, other = parse_parts(gold), parse_parts(answer)
-    if conventions.order == "kept" and one and other and one.opening == other.opening == "":
-        return _same_parts(one, other, conventions, depth)
+    if depth < DEEPEST and (inside := _single(one, other)):
+        return _same(inside[0] or gold, inside[1] or answer, conventions, depth + 1)
+    if one and other and (right is None or other.opening == "("):  # 100,200 may be a pair
+        kept = conventions.order == "kept" and one.opening == other.opening == ""
+        if _same_parts(one, other, conventions, depth):
+            return True
+        if kept or _is_tuple_and_other(one, other):
+            return False
+    lettered = with_case(gold, with_argument(gold, answer))
     return (
-        any(_equal(x, y, conventions) for x in _parse(gold) for y in _parse(answer))
-        or (one is not None and other is not None and _same_parts(one, other, conventions, depth))
+        any(equal(x, y, conventions) for x in parse(lettered[0]) for y in parse(lettered[1]))
         or _same_sides(gold, answer, conventions, depth)
-        or _near(gold, answer, conventions)
+        or near(gold, answer, conventions)
+    )
+
+
+def _reads_alike(gold: str, answer: str) -> bool | None:
+    """Whether both are spelled alike, the case of words and the bar over a segment aside.
+
+    None: the spelling does not tell. Of three points or more, ABC is not the product CBA.
+    """
+    if gold == answer:
+        return True
+    if _POINTS.fullmatch(gold) and _POINTS.fullmatch(answer):
+        return False
+    if _WORDS.fullmatch(gold) and _WORDS.fullmatch(answer) and gold.casefold() == answer.casefold():
+        return True
+    if _ROMAN.fullmatch(gold) and _ROMAN.fullmatch(answer):
+        return False
+    if (one := _ANGLE.fullmatch(gold)) and (other := _ANGLE.fullmatch(answer)):
+        return other[1] in (one[1], one[1][::-1])
+    one, other = _SEGMENT.fullmatch(gold), _SEGMENT.fullmatch(answer)
+    if one and other and other[1] in (one[1], one[1][::-1]):
+        return True
+    return None
+
+
+def _single(one: Parts | None, other: Parts | None) -> tuple[str, str] | None:
+    r"""What is inside if one is ``\{2\}`` and the other no set: "" for the one that is none."""
+    alone = [
+        bool(side and side.opening == "{" and len(side.parts) == 1 and "empty" not in side.parts[0])
+        for side in (one, other)
+    ]
+    if alone == [True, False] and one and not (other and other.is_set):
+        return one.parts[0], ""
+    if alone == [False, True] and other and not (one and one.is_set):
+        return "", other.parts[0]
+    return None
+
+
+def _is_tuple_and_other(one: Parts, other: Parts) -> bool:
+    """Whether one is in brackets and the other a set or list, which math-verify may not mind."""
+    openings = {one.opening, other.opening}
+    return openings in ({"{", "("}, {"{", "["}, {"", "("}) and len(other.parts) > 1
+
+
+def _same_bounds(gold: str, answer: str, conventions: Conventions, depth: int) -> bool:
+    """Compare two intervals or inequalities on one variable."""
+    one, other = parse_bounds(gold), parse_bounds(answer)
+    if one is None or other is None or depth == DEEPEST:
+        return False
+    if (one.lower_is_in, one.upper_is_in) != (other.lower_is_in, other.upper_is_in):
+        return False
+    if one.variable is None or other.variable is None:
+        if one.variable != other.variable and not conventions.relation_as_interval:
+            return False
+    elif one.variable != other.variable:
+        return False
+    return _same(one.lower, other.lower, conventions, depth + 1) and _same(
+        one.upper, other.upper, conventions, depth + 1
     )
 
 
 def _same_parts(gold: Parts, answer: Parts, conventions: Conventions, depth: int) -> bool:
     alike = (gold.opening, gold.closing) == (answer.opening, answer.closing)
+    bare = {gold.opening, answer.opening} == {"(", ""} and ")" in (gold.closing, answer.closing)
     lists = gold.opening in ("", "{") and answer.opening in ("", "{")
     lists = lists or (conventions.relation_as_interval and _is_union(gold) and _is_union(answer))
-    if depth == DEEPEST or not (alike or lists):
+    if depth == DEEPEST or not (alike or lists or bare):
         return False
-    ordered = not gold.is_set or (
+    ordered = not (gold.is_set and answer.is_set) or (
         conventions.order == "kept" and gold.opening == answer.opening == ""
     )
     return same_parts(
@@ -147,59 +192,3 @@ def _same_sides(gold: str, answer: str, conventions: Conventions, depth: int) ->
     if len(one) < 2 or len(one) != len(other) or depth == DEEPEST:
         return False
     return all(_same(x, y, conventions, depth + 1) for x, y in zip(one, other, strict=True))
-
-
-def _equal(gold: Any, answer: Any, conventions: Conventions) -> bool:
-    relations = [isinstance(x, Relational) or _is_conjunction(x) for x in (gold, answer)]
-    sets = isinstance(gold, Set) or isinstance(answer, Set)
-    if sets and any(relations) and not conventions.relation_as_interval:
-        return False
-    places = round(-log10(conventions.tolerance)) if conventions.tolerance > 0 else 15
-    try:
-        return bool(
-            math_verify.verify(
-                gold,
-                answer,
-                float_rounding=max(places, 0),
-                allow_set_relation_comp=True,
-                timeout_seconds=None,
-                raise_on_error=True,
-            )
-        )
-    except MemoryError:
-        raise
-    except Exception:  # sympy raises anything on odd input: not shown equal, hence not equal
-        return False
-
-
-def _is_conjunction(value: Any) -> bool:
-    return type(value).__name__ == "And"
-
-
-def _near(gold: str, answer: str, conventions: Conventions) -> bool:
-    """Whether two constants are as near as the conventions allow, where these allow anything."""
-    rounded = parse_number(answer) if conventions.rounded_to is not None else None
-    width = max(conventions.relative_tolerance, conventions.absolute_tolerance)
-    if not width and rounded is None:
-        return False
-    right, given = _constant(gold), _constant(answer)
-    if right is None or given is None:
-        return False
-    difference = abs(right - given)
-    if difference <= max(
-        conventions.relative_tolerance * abs(right), conventions.absolute_tolerance
-    ):
-        return True
-    if rounded is None or rounded.places is None or rounded.places < (conventions.rounded_to or 0):
-        return False
-    return difference <= 0.5 * 10.0**-rounded.places
-
-
-def _constant(normal: str) -> complex | None:
-    expression = next(iter(_parse(normal)), None)
-    if not isinstance(expression, Basic) or expression.free_symbols:
-        return None
-    try:
-        return complex(expression.doit().evalf())
-    except (TypeError, ValueError, ArithmeticError, AttributeError):
-        return None

@@ -25,8 +25,8 @@ def read_gold(gold: str, conventions: Conventions) -> tuple[str, Conventions]:
         in_prose = "answer is" in gold and "boxed" not in gold
         return (final_expression(gold) or gold) if in_prose else gold, conventions
     text = ", ".join(fields["final_answer"])
-    if unit := fields.get("unit"):
-        text = f"{text}\\text{{ {str(unit).strip(' $')}}}"
+    if unit := str(fields.get("unit") or "").strip(" $"):
+        text += f"\\text{{ {unit}}}" if unit[0].isalpha() else unit  # `cm`, or `^\circ`
         conventions = conventions.model_copy(update={"unit_may_be_dropped": True})
     if error := fields.get("error"):
         conventions = conventions.model_copy(update={"absolute_tolerance": error})

@@ -12,12 +12,27 @@ from ssgr.grading.boxes import joined_boxes, last_box
 from ssgr.grading.characters import from_unicode
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.structure import without_braces
+from ssgr.grading.words import from_words
 
 _TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
-_THOUSANDS_GAP = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\[,;:! ]|~)(?=\d{3}(?!\d))")
-_DELIMITER = re.compile(r"(?<!\\)(?:\$+|\\[()\[\]])|\\\$")
+_THOUSANDS_GAP = re.compile(r"(?<=\d)(?:\{,\}|,\\! ?|\\[,;:! ]|~)(?=\d{3}(?!\d))")
+_DELIMITER = re.compile(r"(?<!\\)(?:\$+|\\[()\[\]]|\\(?:math|text)dollar(?![a-zA-Z]))|\\\$")
 _THIN_SPACE = re.compile(r"(?<!\\)\\[,;: ]|~")
 _DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[a-zA-Z])")
+_STYLE = re.compile(
+    r"\\(?:(?:bf|it|bfseries|underline|displaystyle|textstyle|large|Large|LARGE|huge|Huge|small)(?![a-zA-Z])|(?:text)?color\s*\{\w+\})\s*"
+)
+_DOTS = re.compile(r"\\(?:[lc]dots|dots[cb])(?![a-zA-Z])|\.\.\.|…")
+_COLON = re.compile(rf"\{{:\}}|{_TEXT_COMMAND}\{{\s*:\s*\}}")
+_NUMBERS = re.compile(r"\\([CNQRZ])(?![a-zA-Z])")
+_ROOT_OF = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+_SLANTED = re.compile(r"\\(?:nicefrac|sfrac|xfrac)(?![a-zA-Z])")
+_CONSTANT_FONT = re.compile(r"\\(?:mathrm|operatorname|text)\s*\{([ie])\}")
+_POUNDS = re.compile(r"\\(?:text)?(?:pounds|sterling)(?![a-zA-Z])")
+_BOLD_NUMBER = re.compile(r"\\(?:mathbf|boldsymbol|bm)\s*\{\s*(-?[\d.,]+)\s*\}")
+_VECTOR_FONT = re.compile(r"\\(?:mathbf|boldsymbol|bm|vec)\s*\{\s*([a-z])\s*\}")
+_NUMBER_IN_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*([-+]?[.,]?\d[^{{}}]*)\}}")
+_ROW_SPACE = re.compile(r"(\\\\)\s*\[[^\[\]]*[a-z]{2}\]")
 _STRAY_END = " .,;:\\"
 _SUBSCRIPT_FONT = re.compile(rf"_(\{{)?\s*{_TEXT_COMMAND}\{{\s*(\w+)\s*\}}(?(1)\s*\}})")
 _SUBSCRIPT_SIGN = re.compile(
@@ -46,14 +61,29 @@ def normalise(answer: str) -> str:
     if "box" in text:
         text = last_box(text) or text
     if "\\" in text:
-        if r"\begin" not in text:  # there \\ ends a row
+        if r"\begin" in text:  # there \\ ends a row
+            text = _ROW_SPACE.sub(r"\1", text)
+        else:
             text = _DOUBLED_BACKSLASH.sub(r"\\", text)
         text = _SUBSCRIPT_SIGN.sub(r"_{\1}", _SUBSCRIPT_FONT.sub(r"_{\2}", text))
+        text = _without_fonts(text)
     text = _DELIMITER.sub("", _THOUSANDS_GAP.sub("", text)).replace(r"\!", "")
-    text = _THIN_SPACE.sub(" ", text).replace("{,}", ",")
+    text = _COLON.sub(":", _THIN_SPACE.sub(" ", text).replace("{,}", ","))
     text = _DEGREE.sub(r"^\\circ ", _PERCENT.sub(r"\\%", text))
+    text = _DOTS.sub(r"\\dots ", text)
     text = text.replace(r"\varnothing", r"\emptyset").strip().rstrip(_STRAY_END)
-    return text.strip("*") if text.startswith("**") else text
+    text = text.strip("*") if text.startswith("**") else text
+    return text if text.isdigit() else from_words(text)
+
+
+def _without_fonts(text: str) -> str:
+    """Return the text without commands that change its looks only."""
+    text = _NUMBERS.sub(r"\\mathbb{\1}", _STYLE.sub("", text))
+    text = _ROOT_OF.sub(r"\\sqrt{\1}", _SLANTED.sub(r"\\frac", text))
+    text = _POUNDS.sub("£", _BOLD_NUMBER.sub(r"\1", text))
+    text = _CONSTANT_FONT.sub(r"\1", _VECTOR_FONT.sub(r"\1", text))
+    number = _NUMBER_IN_TEXT.fullmatch(text)
+    return number[1] if number else text
 
 
 def read(answer: str, conventions: Conventions) -> str:
@@ -76,6 +106,7 @@ _LAYOUT = re.compile(r"\\(?:left|right|displaystyle|bigl?|bigr|Bigl?|Bigr)(?![a-
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SPACE = re.compile(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])")
 _SHORT_GROUP = re.compile(r"([\^_])\{(\w)\}")
+_MODULUS = re.compile(r"\\p?mod\s*(?:\{\s*(\w+)\s*\}|(\w+))")
 _WHOLE_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*([^{{}}]*?)\s*\}}")
 
 
@@ -87,6 +118,7 @@ def spelling(normal: str) -> str:
     between two letters or digits (``1 1/2`` is not ``11/2``).
     """
     text = _FRACTION.sub(r"\\frac", _LAYOUT.sub("", normal))
+    text = _MODULUS.sub(r"\\bmod{\1\2}", text)
     text = _SHORT_GROUP.sub(r"\1\2", _SPACE.sub("", " ".join(text.split())))
     whole = _WHOLE_TEXT.fullmatch(text)
-    return whole[1] if whole else text
+    return whole[1].rstrip(". ") if whole else text

@@ -26,6 +26,10 @@ _RATIO = re.compile(
     r"|\\[dtc]?frac\s*(?:\{\s*(?P<brace_top>-?\d+)\s*\}|(?P<digit_top>\d))"
     r"\s*(?:\{\s*(?P<brace_bottom>\d+)\s*\}|(?P<digit_bottom>\d)))"
 )
+_REPEATING = re.compile(
+    r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\s*(?:\{\s*(?P<period>\d+)\s*\}|(?P<digit>\d))"
+)
+_CONTINUED = re.compile(r"(?P<whole>\d*)\.(?P<decimals>\d+)\s*\\dots")
 _WRAPPED = re.compile(
     r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}\\]*)\}|\{([^{}\\]*)\}|\(([^(),\\]*)\)"
 )
@@ -78,6 +82,10 @@ def parse_number(normal: str) -> Number | None:
         return _decimal(sign, match.groupdict())
     if match := _RATIO.fullmatch(magnitude):
         return _ratio(sign, match.groupdict())
+    if match := _REPEATING.fullmatch(magnitude):
+        return _repeating(sign, match.groupdict())
+    if match := _CONTINUED.fullmatch(magnitude):
+        return _continued(sign, match["whole"], match["decimals"])
     return None
 
 
@@ -102,3 +110,21 @@ def _ratio(sign: int, part: dict[str, str | None]) -> Number | None:
         return None
     value = sign * (int(whole or 0) + Fraction(top, bottom))
     return Number(value, reduced=bottom > 1 and gcd(top, bottom) == 1)
+
+
+def _repeating(sign: int, part: dict[str, str | None]) -> Number:
+    r"""The exact value of ``0.1\overline{6}``."""
+    fixed, period = part["fixed"] or "", part["period"] or part["digit"] or ""
+    shift = 10 ** len(fixed)
+    value = Fraction(int(f"0{part['whole'] or ''}{fixed}"), shift)
+    return Number(sign * (value + Fraction(int(period), shift * (10 ** len(period) - 1))))
+
+
+def _continued(sign: int, whole: str, decimals: str) -> Number | None:
+    r"""The value of ``0.1666\dots``: a digit thrice at the end, or more digits twice, go on."""
+    for length in range(1, len(decimals) // 2 + 1):
+        period, times = decimals[-length:], 3 if length == 1 else 2
+        if decimals.endswith(period * times):
+            return _repeating(sign, {"whole": whole, "fixed": decimals[:-length], "period": period,
+                                     "digit": None})  # fmt: skip
+    return None

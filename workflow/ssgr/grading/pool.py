@@ -1,9 +1,10 @@
 """Judge many answers: quick steps here, math-verify in child processes that can be killed.
 
 Model output is untrusted: ``2^{2^{2^{2^{100}}}}`` keeps sympy busy for hours. So a child has hard
-limits on time and memory, and one that is killed costs its own verdict and no other. The limit is
-on processor time, kept by the kernel: a verdict does not depend on how busy the machine is. A
-verdict that timed out is tried once more with no other child at work before it stands.
+limits on time and memory, and one that is killed costs its own verdict and no other. The limits
+are on processor time and on idling (see `ssgr.grading.process`): a verdict does not depend on how
+busy the machine is. One that timed out is tried once more with no other child at work before it
+stands.
 """
 
 import atexit
@@ -12,28 +13,29 @@ import selectors
 import time
 from collections.abc import Iterable, Mapping
 from threading import RLock
-from typing import NamedTuple
 
 from ssgr.grading.conventions import DEFAULT, Conventions
 from ssgr.grading.judge import judge_quickly
-from ssgr.grading.process import ChildProcess
+from ssgr.grading.process import ChildProcess, Limits
 from ssgr.grading.verdict import Verdict
 
 MEMORY_LIMIT = 2 * 1024**3
 """Address space of a child in bytes, where the system can limit it (Linux)."""
 FIRST_SHARE = 0.4
 """Share of the time limit for the first attempt; the rest is for the second, alone."""
-CLOCK_FACTOR = 20.0
-"""How many times the limit of processor time an answer may take by the clock."""
+CLOCK_FACTOR = 1.15
+"""How many times the limit of processor time an answer may take by the clock, less the time that
+its worker waited for a processor: both attempts together end within 6 s of the default 5."""
+CAP_FACTOR = 20.0
+"""How many times it may take on the busiest machine."""
+SOONEST = 0.02
+"""Seconds between two looks at whether a child is overdue."""
 
 Pair = tuple[str, str | None]
 
 
-class Limits(NamedTuple):
-    """What one question may take: seconds of processor time and by the clock."""
-
-    processor: float
-    clock: float
+def _limits(seconds: float) -> Limits:
+    return Limits(seconds, seconds * CLOCK_FACTOR, seconds * CAP_FACTOR)
 
 
 def judge_pairs(
@@ -52,7 +54,8 @@ def judge_pairs(
         pairs: gold and extracted answer (None: there was none).
         method: a key of ``ssgr.grading.METHODS``.
         conventions: what counts as the same answer.
-        time_limit: seconds of processor time per pair, both attempts together.
+        time_limit: seconds of processor time per pair, both attempts together; by the clock it may
+            take `CLOCK_FACTOR` times that and what its workers waited for a processor.
         workers: child processes at most; none starts if the quick steps decide everything.
         memory_limit: bytes of address space per child.
         known: verdicts of math-verify that still hold, see ``ssgr.grading.earlier``.
@@ -89,9 +92,9 @@ def _in_children(
 ) -> dict[Pair, Verdict]:
     first, second = FIRST_SHARE * time_limit, (1 - FIRST_SHARE) * time_limit
     crew = _crew(min(max(1, workers), len(pairs)), memory_limit)
-    verdicts = _ask(crew, pairs, conventions, Limits(first, first * CLOCK_FACTOR))
+    verdicts = _ask(crew, pairs, conventions, _limits(first))
     late = [pair for pair in pairs if verdicts[pair].verdict == "timed-out"]
-    again = _ask(crew[:1], late, conventions, Limits(second, second * CLOCK_FACTOR))
+    again = _ask(crew[:1], late, conventions, _limits(second))
     return verdicts | again
 
 
@@ -100,7 +103,7 @@ def judge_alone(
 ) -> Verdict:
     """Judge one pair by math-verify, within ``time_limit`` seconds by the clock."""
     with _LOCK:
-        limits = Limits(time_limit, time_limit)
+        limits = Limits(time_limit, time_limit, time_limit)
         return _ask(_crew(1, MEMORY_LIMIT), [(gold, answer)], conventions, limits)[gold, answer]
 
 
@@ -119,14 +122,13 @@ def _ask(
     def next_question(child: ChildProcess) -> None:
         if (pair := next(waiting, None)) is not None:
             asked[child] = pair, time.perf_counter()
-            child.ask({"gold": pair[0], "answer": pair[1], "conventions": settings,
-                       **limits._asdict()})  # fmt: skip
+            child.ask({"gold": pair[0], "answer": pair[1], "conventions": settings}, limits)
 
     try:
         for child in crew:
             next_question(child)
         while asked:
-            for child in _ready(asked, limits):
+            for child in _ready(asked):
                 name = child.answer()
                 if name is None:  # not yet
                     continue
@@ -140,16 +142,16 @@ def _ask(
     return verdicts
 
 
-def _ready(asked: Iterable[ChildProcess], limits: Limits) -> list[ChildProcess]:
-    """Wait until a child has written, or one has outlived its limits, which stops it."""
+def _ready(asked: Iterable[ChildProcess]) -> list[ChildProcess]:
+    """Wait until a child has written, or was stopped since it is overdue."""
+    soon = max(SOONEST, min(child.time_left() for child in asked))
     with selectors.DefaultSelector() as selector:
         for child in asked:
             selector.register(child, selectors.EVENT_READ)
-        ready = [key.fileobj for key, _ in selector.select(timeout=1.0)]
+        ready = [key.fileobj for key, _ in selector.select(timeout=soon)]
     children = [child for child in ready if isinstance(child, ChildProcess)]
     for child in asked:
-        if child not in children and child.asked_for() > limits.clock + ChildProcess.GRACE:
-            child.stop()
+        if child not in children and child.time_left() <= 0 and child.end_overdue():
             children.append(child)
     return children
 

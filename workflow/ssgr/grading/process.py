@@ -1,4 +1,9 @@
-"""The parent's side of a judging child: start it, ask it, read its answer, stop it."""
+"""The parent's side of a judging child: start it, ask it, read its answer, stop it.
+
+A question has three limits. Processor time is kept by the kernel, and does not depend on what else
+the machine does. A worker that hangs without computing is caught by the clock, from which the time
+that it was ready to run but had no processor is taken off. The cap is on the bare clock.
+"""
 
 import json
 import os
@@ -9,7 +14,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ssgr.errors import SsgrError
 from ssgr.grading import child
@@ -21,6 +26,24 @@ ATTEMPTS = 3
 """How often a question is sent to children that end before they have begun it."""
 START_LIMIT = 120.0
 """Seconds that loading sympy may take, on a busy machine with a cold disk."""
+
+
+class Limits(NamedTuple):
+    """What one question may take, in seconds."""
+
+    processor: float
+    clock: float
+    """Less the time that its worker waited for a processor, where the system tells."""
+    cap: float
+
+
+def processor_wait(process_id: int) -> float | None:
+    """Seconds that a process was ready to run but had to wait; None: the system does not tell."""
+    try:
+        fields = Path(f"/proc/{process_id}/schedstat").read_text().split()
+        return int(fields[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 class ChildDied(SsgrError):
@@ -38,7 +61,7 @@ class ChildProcess:
     """One child: see `ssgr.grading.child`. Used by one thread at a time."""
 
     GRACE = 5.0
-    """Seconds after the limits at which a child that still says nothing is stopped from here."""
+    """Seconds after the cap, or after its worker was killed, that a silent child is stopped."""
 
     def __init__(self, memory_limit: int) -> None:
         """Nothing is started yet."""
@@ -46,10 +69,13 @@ class ChildProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
         self._question: dict[str, Any] = {}
+        self._limits = Limits(0.0, 0.0, 0.0)
         self._id = 0
         self._sent = 0
-        self._begun = False
         self._since = 0.0
+        self._worker: int | None = None  # that has begun the question
+        self._waited: float | None = None  # its `processor_wait` before
+        self._killed = False
 
     def start(self) -> None:
         """Start it unless it runs.
@@ -84,38 +110,61 @@ class ChildProcess:
         assert self._process is not None and self._process.stdout is not None
         return self._process.stdout.fileno()
 
-    def ask(self, question: dict[str, Any]) -> None:
-        """Send a question (gold, answer, conventions, processor, clock).
+    def ask(self, question: dict[str, Any], limits: Limits) -> None:
+        """Send a question (gold, answer, conventions).
 
         Raises:
             ChildDied: no child lives long enough to read it; `answer` may raise this as well.
         """
-        self._question, self._sent = question, 0
+        self._question = question | {"processor": limits.processor, "cap": limits.cap}
+        self._limits, self._sent = limits, 0
         self._send()
 
-    def asked_for(self) -> float:
-        """Seconds since the question was sent."""
-        return time.monotonic() - self._since
+    def time_left(self) -> float:
+        """Seconds until the question is overdue, or may be."""
+        took = time.monotonic() - self._since
+        if self._killed:
+            return self.GRACE - took
+        left = self._limits.cap + self.GRACE - took
+        if self._worker is None or self._waited is None:
+            return left
+        in_time = self._limits.clock - took
+        if in_time <= 0 and (waited := processor_wait(self._worker)) is not None:
+            in_time += waited - self._waited
+        return min(left, in_time)
+
+    def end_overdue(self) -> bool:
+        """Kill the worker, which the child then reports (False), or stop a silent child (True)."""
+        assert self._process is not None
+        if self._killed or self._worker is None:
+            self.stop()
+            return True
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(self._worker) == self._process.pid:
+                os.kill(self._worker, signal.SIGKILL)
+        self._killed, self._since = True, time.monotonic()
+        return False
 
     def answer(self) -> VerdictName | None:
         """Read what there is: the verdict, "timed-out" if the worker died of it, None: not yet."""
         lines = self._lines()
         if lines is None:  # the child itself is gone: this question is not to blame, unless begun
             self.stop()
-            if self._begun:
+            if self._worker is not None:
                 return "timed-out"
             self._send()
             return None
         for line in lines:
             message = json.loads(line)
             if "died" in message:
-                if self._begun:
+                if self._worker is not None:
                     return "timed-out"
                 self._send()  # it died between two questions, and may have read this one
             elif message.get("id") == self._id:
-                self._begun = True
                 if "verdict" in message:
                     return cast(VerdictName, message["verdict"])
+                self._worker, self._since = message["worker"], time.monotonic()
+                self._waited = processor_wait(message["worker"])
         return None
 
     def stop(self) -> None:
@@ -137,7 +186,7 @@ class ChildProcess:
         self.start()
         self._sent += 1
         self._id += 1
-        self._begun = False
+        self._worker, self._killed = None, False
         self._since = time.monotonic()
         assert self._process is not None and self._process.stdin is not None
         line = json.dumps({"id": self._id, **self._question}).encode() + b"\n"

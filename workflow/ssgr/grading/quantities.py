@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.numbers import parse_number
+from ssgr.grading.rewriting import has_trigonometry
 
 _SYNONYMS = {
     "mm": "millimeter millimetre",
@@ -62,7 +63,7 @@ _BARE = {name for name in _KNOWN if len(name) > 1} | {"N"}
 """What may follow a number without a font command: one letter could be a variable."""
 _NOT_UNITS = frozenset(
     {"hundred", "thousand", "million", "billion", "trillion", "dozen", "half", "percent", "pi"}
-    | {"or", "and", "mod", "where", "with", "for", "if", "the", "is", "not", "to", "of"}
+    | {"or", "and", "mod", "where", "with", "for", "if", "is", "not", "to"}
     | {"sin", "cos", "tan", "log", "ln", "exp", "sqrt", "frac", "infinity", "inf"}
 )
 
@@ -77,9 +78,20 @@ _FONT_UNIT = re.compile(
 _BARE_UNIT = re.compile(
     rf"(?<=[\d}})])(?P<unit>\s*[a-zA-Z]+(?:[ /][a-zA-Z]+){{0,3}}{_POWER}(?: per [a-z]+)?)$"
 )
-_BASE = re.compile(
-    rf"(?<=[0-9A-Fa-f])_\s*\{{?\s*(?:{_TEXT}\{{)?\s*(?P<base>\d+|[a-z]+)\s*\}}?\s*\}}?$"
+_CURRENCY = re.compile(
+    rf"(?:{_TEXT}\{{\s*)?(?P<sign>[€£¥])\s*\}}?\s*(?P<before>[^€£¥]+)|(?P<after>[^€£¥]+)(?P<last>[€£¥])"
 )
+_WRAPPING = re.compile(rf"{_TEXT}(?=\{{)|[(){{}}\s]")
+_GROUPED_UNIT = rf"\{{({_TEXT}\{{[^{{}}]*\}})\}}"
+_FRACTION_OF_UNITS = re.compile(rf"\\[dt]?frac\s*{_GROUPED_UNIT}\s*{_GROUPED_UNIT}$")
+_BASE = re.compile(
+    rf"(?<=[0-9A-Fa-f)}}])_\s*\{{?\s*(?:{_TEXT}\{{)?\s*(?P<base>\d+|[a-z]+)\s*\}}?\s*\}}?$"
+)
+_TIME = re.compile(
+    rf"(?:{_TEXT}\{{)?\s*(?P<time>\d{{1,2}}(?::\d\d)?)\s*(?:{_TEXT}\{{)?\s*(?P<half>[apAP])\.?\s?[mM]\.?\s*\}}?"
+)
+_RESIDUE = re.compile(r",?\s*(?:\\pmod\s*(?:\{\s*(?P<modulus>\w+)\s*\}|(?P<other>\w+)))$")
+_CONGRUENT = re.compile(r"^[a-zA-Z]\s*\\equiv(?![a-zA-Z])")
 _PLAIN_WORD = re.compile(r"[a-zA-Z]+")
 _COMMAND = re.compile(rf"{_TEXT}|\\rm|\\cdot|[{{}}\s^.,]+")
 _PERCENT = r"\%"
@@ -98,16 +110,17 @@ class Quantity(NamedTuple):
 @lru_cache(maxsize=8192)
 def parse_quantity(normal: str) -> Quantity:
     """Take unit, degree and percent sign off a normalised answer."""
+    normal = _FRACTION_OF_UNITS.sub(r"\1/\2", normal)
     if normal.endswith(_PERCENT):
         return Quantity(normal.removesuffix(_PERCENT).rstrip(), percent=True)
-    if normal.endswith(_DEGREE):
+    if normal.endswith(_DEGREE) and not has_trigonometry(normal):
         return Quantity(normal.removesuffix(_DEGREE).rstrip(), degree=True)
     if normal.startswith(("(", "[", "\\{", "{")) and normal.endswith((")", "]")):
         return Quantity(normal)
-    if (match := _BASE.search(normal)) and normal[: match.start()].replace(" ", "").isalnum():
-        base = match["base"]
-        number = _NUMERALS.index(base) if base in _NUMERALS else base
-        return Quantity(normal[: match.start()], f"base {number}")
+    if special := _numeral(normal) or _time_of_day(normal) or _residue(normal):
+        return special
+    if match := _CURRENCY.fullmatch(normal):
+        return Quantity(match["before"] or match["after"], match["sign"] or match["last"])
     match = _FONT_UNIT.search(normal) or _BARE_UNIT.search(normal)
     value = normal[: match.start()].rstrip() if match else ""
     if match is None or not _has_value(value) or value.endswith(("^", "_", "=", "{", "(", ",")):
@@ -121,6 +134,35 @@ def parse_quantity(normal: str) -> Quantity:
     return Quantity(inner.value, unit, inner.degree, inner.percent)
 
 
+def _numeral(normal: str) -> Quantity | None:
+    """A numeral with its base: digits, or letters too if the base is above ten."""
+    match = _BASE.search(normal)
+    if match is None:
+        return None
+    digits = _WRAPPING.sub("", normal[: match.start()])
+    base = match["base"]
+    number = _NUMERALS.index(base) if base in _NUMERALS else base
+    is_high = base.isdigit() and int(base) > 10
+    if not digits.isalnum() or not (is_high or digits.isdigit()):
+        return None
+    return Quantity(digits, f"base {number}")
+
+
+def _time_of_day(normal: str) -> Quantity | None:
+    """``9:30 a.m.``, in a font or not."""
+    match = _TIME.fullmatch(normal)
+    return Quantity(match["time"], f"{match['half'].lower()}.m.") if match else None
+
+
+def _residue(normal: str) -> Quantity | None:
+    r"""``3 \pmod 5`` or ``x \equiv 3 \pmod 5``."""
+    match = _RESIDUE.search(normal)
+    value = _CONGRUENT.sub("", normal[: match.start()]).strip() if match else ""
+    if match is None or not value or "equiv" in value:
+        return None
+    return Quantity(value, f"mod {match['modulus'] or match['other']}")
+
+
 def _has_value(text: str) -> bool:
     return any(character.isdigit() for character in text) or "\\pi" in text
 
@@ -132,6 +174,7 @@ def _is_bare_unit(unit: str, value: str) -> bool:
     if parse_number(value) is None:
         return False
     apart = unit[0] == " "  # 5 m, but not 5m, which may be a product
+    words = [word for word in words if word != "of"]
     return all(len(word) > 2 or (word in _KNOWN and (apart or len(word) > 1)) for word in words)
 
 
@@ -159,6 +202,10 @@ def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bo
     if gold.degree != answer.degree and conventions.degree_sign == "counts":
         return False
     one, other = gold.unit, answer.unit
+    if (gold.degree and other == "rad") or (answer.degree and one == "rad"):
+        return False
+    if one is not None and one.startswith("mod ") and other is None:
+        return False  # a class of numbers, and one of them
     if one is None or other is None:
         added, dropped = one is None and other is not None, one is not None and other is None
         return not (
@@ -173,4 +220,6 @@ def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bo
 
 def _is_known(unit: str) -> bool:
     parts = unit.partition("^")[0].split()
-    return parts[:1] == ["base"] or all(part in _SYNONYMS or part == "/" for part in parts)
+    return parts[:1] in (["base"], ["mod"]) or all(
+        part in _SYNONYMS or part == "/" for part in parts
+    )

@@ -24,7 +24,8 @@ _CLOSERS = {")": ")", "]": "]", "}": "}", "\\}": "}", "\\rangle": ")"}
 _LISTS = frozenset(("", "(", "[", "{"))
 _SEPARATORS = dict.fromkeys(_LISTS, (",", ";")) | {
     "union": ("\\cup",),
-    "matrix": ("\\\\", "&"),
+    "matrix": ("\\\\",),
+    "row": ("&",),
     "=": ("=",),
 }
 _ASSIGNED = re.compile(
@@ -52,7 +53,7 @@ def parse_parts(normal: str) -> Parts | None:
     r"""Take a normalised answer apart; None for one that has no parts.
 
     ``2, 3`` has opening and closing "", ``2 \text{ or } 3`` closing "or", ``[0, 1)`` has "[" and
-    ")", a matrix "matrix", ``A \cup B`` "union".
+    ")", a matrix "matrix" and how long its rows are, ``A \cup B`` "union".
     """
     whole = _WHOLE_TEXT.fullmatch(normal)
     text = whole[1] if whole else normal
@@ -64,8 +65,14 @@ def parse_parts(normal: str) -> Parts | None:
     outer = _outer(text)
     if outer is not None:
         opening, inside, closing = outer
+        if opening == "matrix":
+            rows = [_split(row, "row") for row in _split(inside, "matrix")]
+            if r"\begin{cases}" in text and all(len(row) == 1 for row in rows):
+                return Parts("", tuple(row[0].rstrip(" ,;") for row in rows), "")  # all hold
+            cells = tuple(cell for row in rows for cell in row)
+            return Parts(opening, cells, f"rows of {[len(row) for row in rows]}")
         parts = _split(inside, opening)
-        if opening == "matrix" or len(parts) > 1 or opening == "{":
+        if len(parts) > 1 or opening == "{":
             return Parts(opening, parts, closing)
         return parse_parts(inside) if opening == "(" else None
     if len(united := _split(text, "union")) > 1:
@@ -87,6 +94,8 @@ def _outer(text: str) -> tuple[str, str, str] | None:
             return None
         if opens:
             if depth == 0:
+                if "vmatrix" in token:  # a determinant is a number
+                    return None
                 if text[: match.start()].replace("\\left", "").strip() or start >= 0:
                     return None
                 start, opening = match.end(), _OPENERS.get(token, "matrix")
@@ -102,7 +111,7 @@ def _outer(text: str) -> tuple[str, str, str] | None:
 
 def _split(text: str, kind: str) -> tuple[str, ...]:
     """Split at the separators of the kind that are in no bracket of the text."""
-    if kind != "matrix" and re.search(r",\s", text):
+    if kind not in ("matrix", "row") and re.search(r",\s", text):
         text = _LIST_GROUP.sub(lambda group: group[0].replace(",", ""), text)
     parts: list[str] = []
     depth = start = 0

@@ -5,6 +5,7 @@ makes is a small local receipt that names parts of the pool; whoever reads a par
 checksum first.
 """
 
+import json
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from ssgr import tables
 from ssgr.config import Strict
-from ssgr.errors import PoolError
+from ssgr.errors import PoolError, TableError
 from ssgr.pool.store import DRAW_AGAIN, Receipt, write_text
 
 
@@ -70,6 +71,21 @@ def read(path: Path, kind: type[S]) -> S:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise PoolError(f"{path} is no receipt: delete it and run again. {error}") from error
+
+
+def read_visited(path: Path) -> list[str]:
+    """Read which graded shards a calibration visited (visited.json): paths of their receipts.
+
+    Raises:
+        TableError: it is missing or no such list.
+    """
+    try:
+        return [str(name) for name in json.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError) as error:
+        raise TableError(
+            f"{path} is no list of visited shards, as stands beside a calibration set "
+            f"(visited.json): {error}"
+        ) from error
 
 
 def open_part(pool: Path, part: Reference, schema: type[dy.Schema]) -> pl.DataFrame:

@@ -1,205 +1,221 @@
-"""From a dense Hugging Face folder to a pruned one: checks, loading, the walk, and saving whole."""
+"""From a dense Hugging Face folder to a pruned one: the walk with its progress, then assembly.
 
-import os
-import shutil
-from collections.abc import Sequence
+Everything happens in a work folder beside the checkpoint, which appears whole by a renaming. What a
+killed run has finished is used by the next (`ssgr.pruning.progress`).
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
 import torch
-from huggingface_hub import snapshot_download
-from torch import nn
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from torch import Tensor
 
 from ssgr import tables
-from ssgr.errors import ModelError, PruningError
+from ssgr.config.pruning import Recipe
+from ssgr.errors import PruningError, SsgrError
 from ssgr.pruning import pruner_names
-from ssgr.pruning.blocks import Decoder
+from ssgr.pruning.activations import MB, require_room
+from ssgr.pruning.allocation import allocate
+from ssgr.pruning.checks import (
+    check_folders,
+    check_sequences,
+    device_named,
+    dtype_named,
+    local_folder,
+)
+from ssgr.pruning.matrices import PrunedMatrix, Pruning
+from ssgr.pruning.model.decoder import Decoder
+from ssgr.pruning.objective import CalibrationSequence
+from ssgr.pruning.output import reports
+from ssgr.pruning.output.assembly import assemble, put_in_place, shard_name
+from ssgr.pruning.output.summary import MATRICES, Perplexity, Summary, read_summary
+from ssgr.pruning.progress import Json, Work, opened
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS
-from ssgr.pruning.walk import Pruning, prune_blocks
+from ssgr.pruning.task import DECIDING, Task
+from ssgr.pruning.walk import Pruned, PrunedBlock, prune_blocks, require_calibration
 from ssgr.sparsity import Sparsity
-
-REPORT = "pruning.parquet"
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
-NOT_NEEDED = ["*.gguf", "*.onnx", "*.pth", "*.h5", "*.msgpack", "onnx/*", "original/*"]
-# what a folder keeps besides its weights: tokenizer, chat template, configs, licence, code
-KEPT = ("*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken", "LICENSE*", "NOTICE*")
 
 
 def prune_checkpoint(
     model: Path | str,
     out: Path,
     *,
-    sequences: Sequence[Sequence[int]],
-    pruner: str,
+    calibration: Sequence[CalibrationSequence],
+    held_back: Sequence[list[int]] = (),
+    recipe: Recipe,
     sparsity: Sparsity,
-    settings: PrunerSettings | None = None,
     device: str = "auto",
     dtype: str = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
     spec: str = "",
+    spill: Path | None = None,
+    cap_mb: int = 4096,
+    before_it_appears: Callable[[Path], None] | None = None,
 ) -> pl.DataFrame:
     """Prune a model and write an ordinary Hugging Face folder ``out``.
 
     Args:
         model: folder with config, weights and tokenizer, or the hub id of one.
-        out: folder to write; it appears whole, and replaces an older pruned checkpoint.
-        sequences: calibration token ids; may be empty if the pruner needs no statistics.
-        pruner: a name of ``PRUNERS``.
-        sparsity: the pattern; every linear of every block gets it, embeddings and head none.
-        settings: numbers of the pruner; None is the defaults.
+        out: folder to write; it appears whole, and replaces an older pruned checkpoint. A run that
+            ends early leaves its work in ``.{name}.partial`` beside it, for the next to go on.
+        calibration: sequences; may be empty if pruner and allocation need no statistics.
+        held_back: token ids that the report's block errors and perplexities are measured on.
+        recipe: pruner, allocation, objective and constants.
+        sparsity: of all linears of all blocks together; embeddings and head stay dense.
         device: "auto" (CUDA if there is one), or a torch device.
         dtype: number format to compute activations in; the folder keeps its own.
         revision: commit or tag of a hub id.
         trust_remote_code: run Python code that the model folder brings.
-        spec: what made this checkpoint, stored in the metadata of its report.
+        spec: what made this checkpoint, as JSON, stored in its metadata.
+        spill: folder for hidden states beyond the cap; None is the work folder.
+        cap_mb: MB of hidden states kept in memory.
+        before_it_appears: called with the finished folder before it gets its name (model card).
 
     Returns:
         The PruningReport table, also written as ``pruning.parquet`` in ``out``.
 
     Raises:
         ModelError: the folder cannot be used or its structure is not understood.
-        PruningError: the calibration or a matrix cannot be used.
+        PruningError: the calibration or a matrix cannot be used, or a disk is full.
+        ConfigError: the allocation does not go with the sparsity.
     """
-    if pruner not in PRUNERS:
+    if recipe.method not in PRUNERS:
         raise PruningError(
-            f"unknown pruner {pruner!r}: expected one of {', '.join(pruner_names())}"
+            f"unknown pruner {recipe.method!r}: expected one of {', '.join(pruner_names())}"
         )
-    folder = _folder(model, revision)
-    _check_folders(folder, out)
-    loaded = _load(folder, trust_remote_code)
-    _check_sequences(sequences, loaded)
-    stored = loaded.dtype
-    _move(loaded, _device(device), stored if dtype == "auto" else _dtype(dtype))
-    pruning = Pruning(PRUNERS[pruner], sparsity, settings or PrunerSettings())
-    rows = prune_blocks(Decoder.of(loaded), sequences, pruning)
-    _move(loaded, torch.device("cpu"), stored)
-    _save(loaded, pl.DataFrame(rows), folder, out, spec)
-    return tables.read(out / REPORT, tables.PruningReport)
+    require_calibration(PRUNERS[recipe.method], calibration)
+    number_format = dtype_named(dtype)
+    source = local_folder(model, revision)
+    check_folders(source, out)
+    decoder = Decoder.open(
+        source,
+        device=device_named(device),
+        dtype=number_format,
+        trust_remote_code=trust_remote_code,
+    )
+    check_sequences([one.token_ids for one in calibration], decoder, "calibration")
+    check_sequences(held_back, decoder, "held-back")
+    task = Task(source, decoder, calibration, held_back, recipe, sparsity)
+    with opened(out, task.parts(dtype)) as work:
+        if not _is_in_place(work, out):
+            pruned = _prune(task, work, spill or work.folder, cap_mb * MB)
+            assemble(decoder, source, work.checkpoint)
+            reports.write(work.checkpoint, pruned.blocks, _summary(task, work, pruned, spec), spec)
+            if before_it_appears is not None:
+                before_it_appears(work.checkpoint)
+            put_in_place(work.checkpoint, out)
+    return tables.read(out / MATRICES, tables.PruningReport)
 
 
-def _folder(model: Path | str, revision: str | None) -> Path:
-    """Return a local folder as it is, and that of a hub id after downloading it."""
-    if Path(model).exists() or not isinstance(model, str):
-        return Path(model)
+def _is_in_place(work: Work, out: Path) -> bool:
+    """Return whether a run was killed after its last renaming, with nothing left to do."""
+    if work.is_empty() or work.checkpoint.exists():
+        return False
     try:
-        return Path(snapshot_download(model, revision=revision, ignore_patterns=NOT_NEEDED))
-    except Exception as error:  # the hub client raises many kinds, offline included
-        raise ModelError(
-            f"{model} is neither a folder nor a model that could be downloaded: {error}"
-        ) from error
+        return read_summary(out).work == work.digest
+    except SsgrError:
+        return False
 
 
-def _check_folders(model: Path, out: Path) -> None:
-    """Refuse folders that cannot be read or must not be replaced."""
-    if not (model / "config.json").is_file():
-        raise ModelError(f"{model} has no config.json: expected the folder of a Hugging Face model")
-    if not any((model / name).is_file() for name in TOKENIZERS):
-        raise ModelError(
-            f"{model} has no tokenizer (none of {', '.join(TOKENIZERS)}): copy the model's "
-            "tokenizer files into it, else the pruned model could not be used"
+def _prune(task: Task, work: Work, spill: Path, cap: int) -> Pruned:
+    """Walk over the blocks, going on after those that are finished."""
+    decoder, recipe = task.decoder, task.recipe
+    finished = {
+        index: (found[0], _block(found[1]))
+        for index in range(decoder.depth)
+        if (found := work.finished(_record(index)))
+    }
+    perplexity = work.recall("perplexity")
+    if perplexity is not None and len(finished) == decoder.depth:
+        return Pruned([block for _, block in finished.values()], **perplexity)
+    _require_room(task, work, spill, cap)
+    pruning = Pruning(
+        PRUNERS[recipe.method],
+        task.sparsity,
+        PrunerSettings(recipe.block_size, recipe.damping, recipe.iterations),
+        recipe.objective,
+        _allocation(task, work, cap),
+        recipe.channel_permutation,
+    )
+
+    def keep(index: int, tensors: dict[str, Tensor], block: PrunedBlock) -> None:
+        shard = shard_name(index, decoder.depth + 1)
+        work.finish(_record(index), shard, tensors, asdict(block))
+
+    pruned = prune_blocks(
+        decoder,
+        task.calibration,
+        pruning,
+        held_back=task.held_back,
+        finished=finished,
+        keep=keep,
+        folder=spill,
+        cap=cap,
+    )
+    figures = {"dense_perplexity": pruned.dense_perplexity}
+    work.remember("perplexity", {**figures, "pruned_perplexity": pruned.pruned_perplexity})
+    return pruned
+
+
+def _allocation(task: Task, work: Work, cap: int) -> dict[tuple[int, str], float]:
+    """Return the sparsity of every matrix; a search is done once."""
+    known = work.recall("allocation")
+    if known is None:
+        recipe = task.recipe
+        shares = allocate(
+            recipe.allocation,
+            task.decoder,
+            task.calibration,
+            task.sparsity,
+            recipe,
+            work.scratch,
+            cap=cap,
         )
-    if out.resolve() == model.resolve() or out.resolve() in model.resolve().parents:
-        raise PruningError(f"writing {out} would overwrite the dense model {model}")
-    if out.exists() and not (out.is_dir() and (_is_empty(out) or (out / REPORT).is_file())):
-        raise PruningError(
-            f"{out} exists and is not a pruned checkpoint (it has no {REPORT}): "
-            "remove it, or choose another folder"
+        known = {"shares": [[block, name, share] for (block, name), share in shares.items()]}
+        work.remember("allocation", known)
+    return {(block, name): share for block, name, share in known["shares"]}
+
+
+def _require_room(task: Task, work: Work, spill: Path, cap: int) -> None:
+    """Check that the disk has room for the checkpoint, as large as the dense one, and the spill."""
+    needed = sum(path.stat().st_size for path in task.source.glob("*.safetensors"))
+    needed -= sum(path.stat().st_size for path in work.checkpoint.glob("*.safetensors"))
+    spilled = max(task.hidden_bytes() - cap, 0)
+    if spill.is_dir() and spill.stat().st_dev == work.folder.stat().st_dev:
+        needed, spilled = needed + spilled, 0
+    require_room(work.folder, needed, "the pruned model")
+    require_room(spill, spilled, "the hidden states")
+
+
+def _summary(task: Task, work: Work, pruned: Pruned, spec: str) -> Summary:
+    perplexity = None
+    if pruned.dense_perplexity is not None and pruned.pruned_perplexity is not None:
+        tokens = sum(len(ids) - 1 for ids in task.held_back)
+        perplexity = Perplexity(
+            dense=pruned.dense_perplexity, pruned=pruned.pruned_perplexity, tokens=tokens
         )
+    device = task.decoder.device
+    return Summary(
+        spec=spec,
+        recipe=task.recipe.model_dump(),
+        sparsity=task.sparsity.key,
+        perplexity=perplexity,
+        warnings=reports.warnings(pruned.blocks),
+        versions={"python": platform.python_version()} | {name: version(name) for name in DECIDING},
+        work=work.digest,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    )
 
 
-def _is_empty(folder: Path) -> bool:
-    return next(folder.iterdir(), None) is None
+def _record(index: int) -> str:
+    return f"block-{index:05}"
 
 
-def _load(model: Path, trust_remote_code: bool) -> PreTrainedModel:
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            model, dtype="auto", local_files_only=True, trust_remote_code=trust_remote_code
-        )
-    except Exception as error:  # transformers raises what it likes for a bad folder
-        raise ModelError(f"{model} cannot be loaded as a causal language model: {error}") from error
-    if getattr(loaded.config, "quantization_config", None) is not None:
-        raise ModelError(f"{model} is quantised: prune the unquantised checkpoint instead")
-    if not isinstance(loaded, PreTrainedModel):
-        raise ModelError(f"{model} loads as {type(loaded).__name__}, not as a transformers model")
-    return loaded
-
-
-def _check_sequences(sequences: Sequence[Sequence[int]], model: PreTrainedModel) -> None:
-    """Refuse sequences that the model cannot have been meant for."""
-    vocabulary = model.get_input_embeddings().get_parameter("weight").shape[0]
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    for at, sequence in enumerate(sequences):
-        if len(sequence) == 0:
-            raise PruningError(f"calibration sequence {at} has no tokens")
-        worst = max(sequence) if min(sequence) >= 0 else min(sequence)
-        if not 0 <= worst < vocabulary:
-            raise PruningError(
-                f"calibration sequence {at} holds the token id {worst}, but the model knows "
-                f"0..{vocabulary - 1}: the calibration was made with another tokenizer"
-            )
-        if longest is not None and len(sequence) > longest:
-            raise PruningError(
-                f"calibration sequence {at} has {len(sequence)} tokens, but the model has only "
-                f"{longest} positions: cut the budget to {longest} tokens"
-            )
-
-
-def _move(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Move a model, and cast its parameters; buffers such as rotary frequencies keep their fp32."""
-    model.to(device)
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            parameter.data = parameter.data.to(dtype)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
-def _dtype(name: str) -> torch.dtype:
-    dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ModelError(f"dtype {name!r}: expected auto, float32, bfloat16 or float16")
-    return dtype
-
-
-def _save(model: PreTrainedModel, report: pl.DataFrame, source: Path, out: Path, spec: str) -> None:
-    """Write the folder aside and put it in place by renaming."""
-    aside = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)  # left by a killed run
-    try:
-        # saving refuses odd generation configs; the source's own files are kept as they are
-        model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
-        model.save_pretrained(aside)
-        (aside / "generation_config.json").unlink()
-        for weights in aside.glob("*.safetensors"):  # written as if they were a secret
-            weights.chmod((aside / "config.json").stat().st_mode)
-        _copy_companions(source, aside)
-        tables.write(report, tables.PruningReport, aside / REPORT, spec)
-        _replace(out, aside)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _copy_companions(source: Path, aside: Path) -> None:
-    """Copy what the dense folder holds besides weights and card."""
-    for pattern in KEPT:
-        for file in source.glob(pattern):
-            if not file.name.endswith(".index.json"):  # lists the dense folder's weight files
-                shutil.copyfile(file, aside / file.name)
-
-
-def _replace(out: Path, aside: Path) -> None:
-    """Rename ``aside`` to ``out``; an older ``out`` is moved away first, then deleted."""
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        os.replace(out, old)
-    os.replace(aside, out)
-    shutil.rmtree(old, ignore_errors=True)
+def _block(row: Json) -> PrunedBlock:
+    return PrunedBlock(**{**row, "matrices": [PrunedMatrix(**one) for one in row["matrices"]]})

@@ -4,7 +4,7 @@ A pruner never sees a model. It is registered by name together with the statisti
 that the walk over the blocks gathers no more than that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -23,10 +23,12 @@ class PrunerSettings:
 
     ``block_size``: columns whose unstructured mask is fixed together, and that are updated before
     the rest of the matrix is. ``damping``: share of the mean of the Hessian's diagonal added to it.
+    ``iterations``: of the pruners that iterate.
     """
 
     block_size: int = 128
     damping: float = 0.01
+    iterations: int = 32
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing."""
@@ -34,6 +36,8 @@ class PrunerSettings:
             raise PruningError(f"block_size is {self.block_size}: expected at least 1 column")
         if not 0 <= self.damping < float("inf"):
             raise PruningError(f"damping is {self.damping}: expected a number of at least 0")
+        if self.iterations < 1:
+            raise PruningError(f"iterations is {self.iterations}: expected at least 1")
 
 
 class PruneFunction(Protocol):
@@ -50,6 +54,20 @@ class PruneFunction(Protocol):
         ...
 
 
+class PruneTogether(Protocol):
+    """A function that prunes matrices of one input and one kind of pattern in one pass."""
+
+    def __call__(
+        self,
+        weights: Sequence[Tensor],
+        statistics: InputStatistics,
+        sparsities: Sequence[Sparsity],
+        settings: PrunerSettings,
+    ) -> list[Tensor]:
+        """Return what pruning one after another returns, but for rounding."""
+        ...
+
+
 @dataclass(frozen=True)
 class Pruner:
     """A registered pruner: call it as its function; ``needs`` says which statistics it reads."""
@@ -57,6 +75,7 @@ class Pruner:
     name: str
     needs: Needs
     function: PruneFunction
+    in_one_pass: PruneTogether | None = None
 
     def __call__(
         self,
@@ -68,17 +87,38 @@ class Pruner:
         """Return the pruned weight [rows, columns] in the weight's dtype."""
         return self.function(weight, statistics, sparsity, settings)
 
+    def together(
+        self,
+        weights: Sequence[Tensor],
+        statistics: InputStatistics,
+        sparsities: Sequence[Sparsity],
+        settings: PrunerSettings,
+    ) -> list[Tensor]:
+        """Prune matrices that read one input: in one pass, or else one after another."""
+        one_kind = len({(sparsity.zeros, sparsity.group) for sparsity in sparsities}) == 1
+        if self.in_one_pass is not None and one_kind:
+            return self.in_one_pass(weights, statistics, sparsities, settings)
+        return [
+            self(weight, statistics, sparsity, settings)
+            for weight, sparsity in zip(weights, sparsities, strict=True)
+        ]
+
 
 PRUNERS: dict[str, Pruner] = {}
 
 
-def register(name: str, *, needs: Needs) -> Callable[[PruneFunction], PruneFunction]:
-    """Register a pruner under the name that the configuration uses."""
+def register(
+    name: str, *, needs: Needs, together: PruneTogether | None = None
+) -> Callable[[PruneFunction], PruneFunction]:
+    """Register a pruner under the name that the configuration uses.
+
+    ``together`` prunes several matrices that share statistics; only where that is faster.
+    """
 
     def add(function: PruneFunction) -> PruneFunction:
         if name in PRUNERS:
             raise PruningError(f"two pruners are registered as {name!r}")
-        PRUNERS[name] = Pruner(name, needs, function)
+        PRUNERS[name] = Pruner(name, needs, function, together)
         return function
 
     return add

@@ -1,145 +1,227 @@
 """The walk over the blocks: statistics of a block, prune its matrices, run it again for the next.
 
-The statistics of a block come from the outputs of the pruned blocks before it and from its own
-dense weights (SparseGPT, section 4). Only the running block's statistics are kept. This module is
-the one place that knows in which order a model is pruned; streaming blocks from disk, or spilling
-activations, replaces `Decoder` and the list of hidden states, and nothing else.
+One block is in memory at a time. Its statistics come from the outputs of the pruned blocks before
+it and from its own dense weights (SparseGPT, section 4). This module is the one place that knows in
+which order a model is pruned; what is done to one block is `ssgr.pruning.block`.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from ssgr.errors import PruningError
-from ssgr.pruning.blocks import Decoder, InputRecorder
-from ssgr.pruning.pruner import Pruner, PrunerSettings
-from ssgr.pruning.statistics import InputStatistics, relative_error
-from ssgr.sparsity import Sparsity
+from ssgr.pruning.activations import Activations
+from ssgr.pruning.block import BlockInputs, prune_block
+from ssgr.pruning.matrices import PrunedMatrix, Pruning
+from ssgr.pruning.model.decoder import Decoder
+from ssgr.pruning.objective import CalibrationSequence
+from ssgr.pruning.peak import peak_mb
+from ssgr.pruning.perplexity import perplexity, surprise
+from ssgr.pruning.pruner import Pruner
 
 
 @dataclass(frozen=True)
-class PrunedMatrix:
-    """What pruning did to one matrix: a row of the PruningReport schema."""
+class PrunedBlock:
+    """A pruned block: its matrices, and a row of the BlockReport schema.
 
-    block: int
-    matrix: str
-    rows: int
-    columns: int
-    sparsity: float
+    ``peak_mb`` is the peak of memory when the block was finished, of it and all before.
+    """
+
+    matrices: list[PrunedMatrix]
     relative_error: float | None
     seconds: float
+    peak_mb: float
 
 
 @dataclass(frozen=True)
-class Pruning:
-    """How every matrix is pruned."""
+class Pruned:
+    """A pruned model: its blocks, and the perplexity on held-back text, if there is any."""
 
-    pruner: Pruner
-    sparsity: Sparsity
-    settings: PrunerSettings
+    blocks: list[PrunedBlock]
+    dense_perplexity: float | None = None
+    pruned_perplexity: float | None = None
+
+
+Keep = Callable[[int, dict[str, Tensor], PrunedBlock], None]
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Hidden states on their way through the model, each list one tensor per sequence.
+
+    ``held_back`` goes through the pruned blocks, ``held_back_dense`` through the dense ones.
+    """
+
+    calibration: BlockInputs
+    held_back: Activations
+    held_back_dense: Activations
+
+    @classmethod
+    @contextmanager
+    def entering(
+        cls,
+        decoder: Decoder,
+        calibration: Sequence[CalibrationSequence],
+        held_back: Sequence[Sequence[int]],
+        *,
+        with_dense: bool,
+        folder: Path,
+        cap: int,
+    ) -> "Iterator[Streams]":
+        """Embed all sequences; ``cap`` bytes are kept in memory, the rest in ``folder``."""
+        ids = [sequence.token_ids for sequence in calibration]
+        lists = [ids, ids if with_dense else [], held_back, held_back]
+        tokens = [sum(map(len, sequences)) for sequences in lists]
+        total = max(sum(tokens), 1)
+        kept = [Activations(folder, cap * count // total) for count in tokens]
+        try:
+            for activations, sequences in zip(kept, lists, strict=True):
+                for sequence in sequences:
+                    activations.append(decoder.embed(sequence))
+            weights = [sequence.weights for sequence in calibration]
+            yield cls(BlockInputs(kept[0], kept[1], weights), kept[2], kept[3])
+        finally:
+            for activations in kept:
+                activations.close()
 
 
 def prune_blocks(
-    decoder: Decoder, sequences: Sequence[Sequence[int]], pruning: Pruning
-) -> list[PrunedMatrix]:
-    """Prune every linear of every block in place, the first block first.
-
-    ``sequences`` are token ids; without any, the pruner must need no statistics and the report has
-    no errors.
-
-    Raises:
-        PruningError: NaN or Inf in an input or a weight, or a matrix that cannot be pruned.
-        ModelError: a block's structure is not understood.
-    """
-    if not sequences and pruning.pruner.needs != "none":
-        raise PruningError(
-            f"{pruning.pruner.name} needs calibration sequences and got none; "
-            "give a calibration table, or prune by magnitude"
-        )
-    report: list[PrunedMatrix] = []
-    label = f"{pruning.pruner.name} {pruning.sparsity.key}"
-    with torch.no_grad(), _full_precision():
-        hidden = [decoder.embed(sequence) for sequence in sequences]
-        progress = tqdm(range(len(decoder.blocks)), label, unit="block", mininterval=1.0)
-        for index in progress:
-            recorder = _gather(decoder, index, sequences, hidden)
-            rows = _prune_linears(decoder, index, recorder, pruning)
-            progress.set_postfix_str(_mean_error(rows), refresh=False)
-            report += rows
-            if index + 1 < len(decoder.blocks):
-                for at, sequence in enumerate(sequences):
-                    hidden[at] = decoder.run(index, sequence, hidden[at])
-    return report
-
-
-def _gather(
-    decoder: Decoder, index: int, sequences: Sequence[Sequence[int]], hidden: list[Tensor]
-) -> InputRecorder:
-    """Run all sequences through one dense block and return the statistics of its linears.
-
-    The Gram matrix is gathered for every pruner: the report's output error needs it.
-    """
-    recorder = InputRecorder(
-        decoder.linears(index), f"{decoder.prefix}.{index}", with_gram=bool(sequences)
-    )
-    for sequence, states in zip(sequences, hidden, strict=True):
-        with recorder.recording():
-            decoder.run(index, sequence, states)
-    if sequences:
-        recorder.require_all()
-    return recorder
-
-
-def _prune_linears(
-    decoder: Decoder, index: int, recorder: InputRecorder, pruning: Pruning
-) -> list[PrunedMatrix]:
-    report = []
-    for name, linear in recorder.linears.items():
-        full_name = f"{decoder.prefix}.{index}.{name}"
-        # popped, so that the statistics of a matrix are freed as soon as nothing needs them
-        statistics = recorder.statistics.pop(name, None)
-        report.append(_prune_linear(linear, full_name, statistics, pruning, block=index))
-    return report
-
-
-def _prune_linear(
-    linear: nn.Linear,
-    name: str,
-    statistics: InputStatistics | None,
+    decoder: Decoder,
+    calibration: Sequence[CalibrationSequence],
     pruning: Pruning,
     *,
-    block: int,
-) -> PrunedMatrix:
-    """Prune one matrix in place and measure what that did."""
-    began = time.perf_counter()
-    dense = linear.weight.detach()
-    if not bool(torch.isfinite(dense).all()):
-        raise PruningError(f"the weight of {name} holds NaN or Inf: the checkpoint is damaged")
-    given = statistics or InputStatistics(linear.in_features, dense.device, name=name)
-    try:
-        pruned = pruning.pruner(dense, given, pruning.sparsity, pruning.settings)
-    except PruningError as failure:
-        raise PruningError(f"{name}: {failure}") from failure
-    error = relative_error(dense, pruned, statistics) if statistics else None
-    linear.weight.copy_(pruned)
-    return PrunedMatrix(
-        block=block,
-        matrix=name,
-        rows=linear.out_features,
-        columns=linear.in_features,
-        sparsity=float((pruned == 0).double().mean()),
-        relative_error=error,
-        seconds=time.perf_counter() - began,
+    held_back: Sequence[list[int]] = (),
+    finished: Mapping[int, tuple[Path, PrunedBlock]] = MappingProxyType({}),
+    keep: Keep = lambda index, tensors, block: None,
+    folder: Path = Path(),
+    cap: int = 2**32,
+) -> Pruned:
+    """Prune every block, the first first; finished ones only run.
+
+    Without calibration sequences the pruner must need no statistics, and the report has no errors.
+
+    Args:
+        decoder: the dense model; one in memory is pruned in place.
+        calibration: sequences that the statistics are gathered on.
+        pruning: how.
+        held_back: token ids that only the report is measured on.
+        finished: shards and reports of blocks that an earlier run finished.
+        keep: is handed each block, as its tensors are to be stored.
+        folder: where hidden states spill to.
+        cap: bytes of hidden states kept in memory.
+
+    Raises:
+        PruningError: NaN or Inf in an input or a weight, or a matrix that cannot be pruned, or a
+            full disk.
+        ModelError: a block's structure is not understood.
+    """
+    require_calibration(pruning.pruner, calibration)
+    if not held_back and len(finished) == decoder.depth:  # nothing is left to run
+        return Pruned([finished[index][1] for index in range(decoder.depth)])
+    entering = Streams.entering(
+        decoder, calibration, held_back, with_dense=pruning.with_dense, folder=folder, cap=cap
     )
+    with torch.no_grad(), _full_precision(), entering as streams:
+        blocks = []
+        label = f"{pruning.pruner.name} {pruning.sparsity.key}"
+        progress = tqdm(range(decoder.depth), label, unit="block", mininterval=1.0)
+        for index in progress:
+            if index in finished:
+                shard, block = finished[index]
+                _run_finished(decoder, index, streams, shard)
+            else:
+                block = _prune(decoder, index, streams, pruning, keep)
+            blocks.append(block)
+            progress.set_postfix_str(_mean_error(blocks[-1]), refresh=False)
+        return Pruned(blocks, *_perplexities(decoder, streams, held_back))
 
 
-def _mean_error(rows: list[PrunedMatrix]) -> str:
-    errors = [row.relative_error for row in rows if row.relative_error is not None]
+def require_calibration(pruner: Pruner, calibration: Sequence[CalibrationSequence]) -> None:
+    """Check that there are sequences if the pruner needs statistics.
+
+    Raises:
+        PruningError: there are none.
+    """
+    if not calibration and pruner.needs != "none":
+        raise PruningError(
+            f"{pruner.name} needs calibration sequences and got none; "
+            "give a calibration table, or prune by magnitude"
+        )
+
+
+def _prune(
+    decoder: Decoder, index: int, streams: Streams, pruning: Pruning, keep: Keep
+) -> PrunedBlock:
+    """Prune one block, move the hidden states behind it, and keep it."""
+    began = time.perf_counter()
+    with decoder.block(index):
+        _advance(decoder, index, streams.held_back_dense)
+        matrices = prune_block(decoder, index, streams.calibration, pruning)
+        decoder.round_to_stored(index)
+        if index + 1 < decoder.depth:  # nothing reads what leaves the last block
+            _advance(decoder, index, streams.calibration.pruned)
+        _advance(decoder, index, streams.held_back)
+        tensors = decoder.stored(index)
+        pruned = PrunedBlock(
+            matrices,
+            _relative_error(streams),
+            time.perf_counter() - began,
+            peak_mb(decoder.device),
+        )
+        keep(index, tensors, pruned)
+    return pruned
+
+
+def _run_finished(decoder: Decoder, index: int, streams: Streams, shard: Path) -> None:
+    """Move the hidden states behind a block that an earlier run finished."""
+    if len(streams.held_back_dense) or len(streams.calibration.dense):
+        with decoder.block(index):
+            _advance(decoder, index, streams.held_back_dense)
+            _advance(decoder, index, streams.calibration.dense)
+    with decoder.block(index, shard):
+        if index + 1 < decoder.depth:
+            _advance(decoder, index, streams.calibration.pruned)
+        _advance(decoder, index, streams.held_back)
+
+
+def _advance(decoder: Decoder, index: int, states: Activations) -> None:
+    for at in range(len(states)):
+        states[at] = decoder.run(index, states[at])
+
+
+def _relative_error(streams: Streams) -> float | None:
+    """Return |H - H'|^2 / |H|^2 over all held-back sequences; None if there are none."""
+    energy = lost = 0.0
+    for at in range(len(streams.held_back)):
+        dense = streams.held_back_dense[at].double()
+        energy += float(dense.square().sum())
+        lost += float((streams.held_back[at].double() - dense).square().sum())
+    return lost / energy if energy > 0 else None
+
+
+def _perplexities(
+    decoder: Decoder, streams: Streams, held_back: Sequence[Sequence[int]]
+) -> tuple[float | None, float | None]:
+    """Return the perplexity on held-back text, dense and pruned."""
+    if not held_back:
+        return None, None
+    with decoder.head():
+        dense, pruned = (
+            perplexity([surprise(decoder, states[at], ids) for at, ids in enumerate(held_back)])
+            for states in (streams.held_back_dense, streams.held_back)
+        )
+    return dense, pruned
+
+
+def _mean_error(block: PrunedBlock) -> str:
+    errors = [row.relative_error for row in block.matrices if row.relative_error is not None]
     return f"output error {sum(errors) / len(errors):.4f}" if errors else ""
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import altair as alt
 import polars as pl
 
+from ssgr.labels import setting_name
 from ssgr.points import DENSE
-from ssgr.report.appearance import INK, setting_name
+from ssgr.report.appearance import INK
 from ssgr.report.drawing import Layout, Panel, band_axis, colour, finish, fixed
 
 WIDEST_BAR = 44
@@ -59,7 +60,7 @@ def truncation(
 
 
 def block_errors(blocks: pl.DataFrame, hues: Hues, layout: Layout) -> alt.ConcatChart:
-    """Relative output error by block, a line per calibration, a panel per pruner and sparsity.
+    """Relative error of what leaves each block, a line per calibration, a panel per setting.
 
     ``blocks`` are one model's rows with a measured error.
     """
@@ -78,7 +79,7 @@ def block_errors(blocks: pl.DataFrame, hues: Hues, layout: Layout) -> alt.Concat
         ).encode(
             x=alt.X("block:Q", title="block", axis=alt.Axis(
                 grid=False, format="d", tickMinStep=1, tickCount=min(count, 10))),
-            y=alt.Y("percent:Q", title="relative output error, %",
+            y=alt.Y("percent:Q", title="error of hidden states, %",
                     scale=alt.Scale(domain=[0, highest], nice=True)),
             color=colour(labels, hues, layout),
             description="said",

@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from ssgr.config import Config
+from ssgr.labels import pruner_name, sparsity_name
 from ssgr.points import DENSE
-from ssgr.report.appearance import AVERAGE, pruner_name, sparsity_name
+from ssgr.report.appearance import AVERAGE
 
 Z_95 = 1.96
 BLOCK = ("model", "pruner", "sparsity")

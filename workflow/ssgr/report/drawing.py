@@ -2,11 +2,12 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import altair as alt
 import polars as pl
+from markupsafe import Markup
 
 from ssgr.report.appearance import HAIRLINE, INK, MUTED
 
@@ -97,3 +98,12 @@ def svg(chart: alt.ConcatChart, name: str) -> str:
         text,
     )
     return text.replace("<svg ", f'<svg id="{name}" ', 1)
+
+
+def figure(name: str, draw: Callable[[Layout], alt.ConcatChart]) -> Markup:
+    """Draw a chart for wide pages and for phones; the style sheet shows one of them."""
+    drawings = [
+        f'<div class="{layout.name}">{svg(draw(layout), f"{name}-{layout.name}")}</div>'
+        for layout in (DESKTOP, PHONE)
+    ]
+    return Markup("\n".join(drawings))

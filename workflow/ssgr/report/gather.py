@@ -14,9 +14,10 @@ import polars as pl
 from ssgr import tables
 from ssgr.config import Config
 from ssgr.errors import ReportError
-from ssgr.points import CALIBRATION_KEYS, FROM_POOL, NONE, points
+from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, FROM_POOL, NONE, keys_of, points
 from ssgr.pool import receipts, store
-from ssgr.report import filters
+from ssgr.pruning.output.summary import MATRICES
+from ssgr.report import filters, pruning
 
 Visited = dict[tuple[str, str], list[receipts.GradedShard]]
 """The graded shards that calibrations have visited, by (model, source)."""
@@ -32,8 +33,9 @@ class ReportTables:
     mean_tokens, problems, correctness_ratio (mean; null if it is not known of every sequence, as
     for text and solutions), unknown_ratios (sequences of which it is not known).
     ``funnel``: model, label and the Funnel columns, steps in order.
-    ``blocks``: a pruned block a row: the points' columns, block, relative_error (mean over the
-    block's matrices, null if unmeasured), weights, zeros, seconds.
+    ``blocks``: a pruned block a row: the points' columns and those of BlockReport.
+    ``checkpoints``: a pruned checkpoint a row: the points' columns and those of
+    `ssgr.report.pruning.CHECKPOINT`.
     ``pool``: a drawn response of a visited problem a row: model, source, problem_id, sample,
     correct, tokens; empty when no calibration is taken from responses.
     ``costs``: a pool a row: model, source, source_problems (how many there are to visit), and of
@@ -48,6 +50,7 @@ class ReportTables:
     calibrations: pl.DataFrame
     funnel: pl.DataFrame
     blocks: pl.DataFrame
+    checkpoints: pl.DataFrame
     pool: pl.DataFrame
     costs: pl.DataFrame
     removed: pl.DataFrame
@@ -75,6 +78,8 @@ def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = (
     sets = pruned.filter(pl.col("source") != NONE).select("label", *CALIBRATION_KEYS)
     sets = sets.unique(maintain_order=True)
     calibration = results / "calibration"
+    keys = pruned.select(CHECKPOINT_KEYS)
+    folders = [path.parent for path in _locate(results / "checkpoints", MATRICES, keys)]
     return ReportTables(
         scores=_collect(
             results / "scores",
@@ -87,9 +92,8 @@ def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = (
             calibration, "calibration.parquet", sets, tables.Calibration, _calibration_set
         ),
         funnel=_collect(calibration, "funnel.parquet", sets, tables.Funnel, lambda table: table),
-        blocks=_collect(
-            results / "checkpoints", "pruning.parquet", pruned, tables.PruningReport, _blocks
-        ),
+        blocks=pruning.blocks(pruned, folders),
+        checkpoints=pruning.checkpoints(pruned, folders),
         pool=_pool(pool, visited),
         costs=_costs(results, pool, visited),
         removed=_removed(pool, visited, config),
@@ -120,7 +124,8 @@ def _collect(
 def _locate(root: Path, name: str, wanted: pl.DataFrame) -> Sequence[Path]:
     """The file of every row of ``wanted``, in order."""
     found = {
-        frozenset(_keys(path.relative_to(root)).items()): path for path in sorted(root.rglob(name))
+        frozenset(keys_of(path.relative_to(root)).items()): path
+        for path in sorted(root.rglob(name))
     }
     rows = [frozenset(row.items()) for row in wanted.iter_rows(named=True)]
     missing = [
@@ -136,12 +141,6 @@ def _locate(root: Path, name: str, wanted: pl.DataFrame) -> Sequence[Path]:
     return [found[key] for key in rows]
 
 
-def _keys(path: Path) -> dict[str, str]:
-    """The ``key=value`` folders of a path."""
-    folders = path.parts[:-1]
-    return {key: value for key, found, value in (part.partition("=") for part in folders) if found}
-
-
 def _calibration_set(table: pl.DataFrame) -> pl.DataFrame:
     lengths, ratio = pl.col("token_ids").list.len().cast(pl.Int64), pl.col("correctness_ratio")
     return table.select(
@@ -154,26 +153,12 @@ def _calibration_set(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _blocks(table: pl.DataFrame) -> pl.DataFrame:
-    weights = pl.col("rows").cast(pl.Int64) * pl.col("columns")
-    return (
-        table.group_by("block")
-        .agg(
-            relative_error=pl.col("relative_error").mean(),
-            weights=weights.sum(),
-            zeros=(pl.col("sparsity") * weights).sum(),
-            seconds=pl.col("seconds").sum(),
-        )
-        .sort("block")
-    )
-
-
 def _visited(wanted: pl.DataFrame, graded: Sequence[Path], config: Config) -> Visited:
     """The parts that the receipts name, of the pools that calibrations are taken from."""
     asked = wanted.filter(FROM_POOL).select("model", "source").unique(maintain_order=True)
     found: Visited = {}
     for path in graded:
-        keys = _keys(path)
+        keys = keys_of(path)
         if keys.get("sampling") == config.sampling.key:
             shards = found.setdefault((keys["model"], keys["source"]), [])
             shards.append(receipts.read(path, receipts.GradedShard))

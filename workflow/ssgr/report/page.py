@@ -17,11 +17,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from ssgr.config import REFERENCE_LENGTHS, Config
+from ssgr.labels import setting_name
 from ssgr.points import NONE
-from ssgr.report import charts, pool_charts, pool_statistics
-from ssgr.report.appearance import AVERAGE, benchmark_names, colours, setting_name
+from ssgr.report import charts, pool_charts, pool_statistics, pruning
+from ssgr.report.appearance import AVERAGE, benchmark_names, colours
 from ssgr.report.comparison import compare, headline, with_average
-from ssgr.report.drawing import DESKTOP, PHONE, Layout, svg
+from ssgr.report.drawing import Layout, figure
 from ssgr.report.gather import ReportTables
 
 Row = dict[str, Any]
@@ -48,11 +49,11 @@ def render(
     averaged = compare(with_average(tables.scores))
     hues = colours(config)
     return (
-        _environment()
+        environment("ssgr.report")
         .get_template("template.html.j2")
         .render(
             config=config,
-            style=Markup(resources.files("ssgr.report").joinpath("style.css").read_text("utf-8")),
+            style=style("ssgr.report"),
             sentences=headline(averaged, config),
             hues=hues,
             header=_header(tables.scores, config),
@@ -60,7 +61,7 @@ def render(
                 {"name": model}
                 | _results(averaged.filter(pl.col("model") == model), config, hues)
                 | _calibrations(tables, model)
-                | _pruning(tables.blocks.filter(pl.col("model") == model), model, hues)
+                | pruning.section(tables.checkpoints, tables.blocks, model, hues)
                 | {"pools": _pools(tables, model, config), "removed": _removed(tables, model)}
                 for model in config.run.models
             ],
@@ -72,16 +73,22 @@ def render(
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("ssgr.report", "."),
+def environment(package: str) -> Environment:
+    """Return what renders the templates of a package, with the filters for numbers."""
+    found = Environment(
+        loader=PackageLoader(package, "."),
         autoescape=select_autoescape(["html", "j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"three": _three_digits, "two": _two_digits}
-    return environment
+    found.filters |= {"three": _three_digits, "two": _two_digits}
+    return found
+
+
+def style(package: str) -> Markup:
+    """Return the style sheet of a package."""
+    return Markup(resources.files(package).joinpath("style.css").read_text("utf-8"))
 
 
 def installed_versions() -> dict[str, str]:
@@ -120,7 +127,7 @@ def _results(averaged: pl.DataFrame, config: Config, hues: dict[str, str]) -> Ro
     return {
         "blocks": [_block(block, list(names)) for block in blocks],
         "truncates": averaged["truncated"].max() != 0,
-    } | {name: _figure(f"{name}-{model}", draw) for name, draw in figures.items()}
+    } | {name: figure(f"{name}-{model}", draw) for name, draw in figures.items()}
 
 
 def _block(block: pl.DataFrame, benchmarks: list[str]) -> Row:
@@ -163,27 +170,6 @@ def _removed(tables: ReportTables, model: str) -> list[Row]:
     return [{"source": rows["source"][0], "filters": rows.to_dicts()} for rows in own]
 
 
-def _pruning(blocks: pl.DataFrame, model: str, hues: dict[str, str]) -> Row:
-    """One model's error curves, and what each pruned checkpoint came to."""
-    measured = blocks.filter(pl.col("relative_error").is_not_null())
-    figure = None
-    if len(measured):
-        figure = _figure(
-            f"blocks-{model}", lambda layout: charts.block_errors(measured, hues, layout)
-        )
-    checkpoints = blocks.group_by("pruner", "sparsity", "label", maintain_order=True).agg(
-        reached=pl.col("zeros").sum() / pl.col("weights").sum(),
-        weights=pl.col("weights").sum(),
-        relative_error=pl.col("relative_error").mean(),
-        seconds=pl.col("seconds").sum(),
-    )
-    rows = [
-        row | {"setting": setting_name(row["pruner"], row["sparsity"])}
-        for row in checkpoints.iter_rows(named=True)
-    ]
-    return {"errors": figure, "checkpoints": rows}
-
-
 def _pools(tables: ReportTables, model: str, config: Config) -> list[Row]:
     """Charts, counts and costs of the pools that one model's calibrations are taken from."""
     own = tables.pool.filter(pl.col("model") == model)
@@ -208,10 +194,10 @@ def _pool(rows: pl.DataFrame, cost: Row, config: Config) -> Row:
         "extent": found,
         "scopes": _scopes(found, n),
         "cost": cost,
-        "ratios": _figure(
+        "ratios": figure(
             f"ratios-{name}", lambda layout: pool_charts.ratios(problems, bands, n, layout)
         ),
-        "lengths": _figure(f"pool-{name}", lambda layout: pool_charts.lengths(rows, layout)),
+        "lengths": figure(f"pool-{name}", lambda layout: pool_charts.lengths(rows, layout)),
     }
 
 
@@ -239,12 +225,3 @@ def _three_digits(number: float) -> str:
 def _two_digits(percent: float) -> str:
     """A percentage with one decimal, or with two significant digits if it is small."""
     return f"{percent:.1f}" if percent >= 9.95 else f"{percent:.2g}"
-
-
-def _figure(name: str, draw: Callable[[Layout], alt.ConcatChart]) -> Markup:
-    """A chart drawn for wide pages and for phones; the style sheet shows one of them."""
-    drawings = [
-        f'<div class="{layout.name}">{svg(draw(layout), f"{name}-{layout.name}")}</div>'
-        for layout in (DESKTOP, PHONE)
-    ]
-    return Markup("\n".join(drawings))

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ssgr.pruning.masks import lowest, lowest_per_group, zeros_among
+from ssgr.pruning.masks import lowest_of, removed
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.sparsity import Sparsity
@@ -17,9 +17,4 @@ def magnitude(
     Raises:
         PruningError: the columns do not divide into groups of M.
     """
-    scores = weight.float().abs()
-    if sparsity.zeros is not None and sparsity.group is not None:
-        mask = lowest_per_group(scores, sparsity.zeros, sparsity.group)
-    else:
-        mask = lowest(scores, zeros_among(weight.numel(), sparsity.fraction))
-    return weight.masked_fill(mask, 0)
+    return removed(weight, lowest_of(weight.float().abs(), sparsity))

@@ -1,27 +1,57 @@
 """SparseGPT: one-shot pruning with weight updates (Frantar & Alistarh 2023, arXiv 2301.00774).
 
 Weights are kept transposed, [columns, rows]: a column of W is then contiguous, and the loop over
-columns becomes a forward substitution with matrix products for all but the last few columns.
+columns becomes a forward substitution, by halves, with matrix products for all but a few columns.
+Matrices of one input stand side by side in it: their rows do not touch each other.
 """
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 
-from ssgr.errors import PruningError
-from ssgr.pruning.masks import lowest, lowest_per_group, require_groups, zeros_among
+from ssgr.pruning.factor import inverse_factor
+from ssgr.pruning.masks import lowest, lowest_along, require_groups, zeros_among
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.sparsity import Sparsity
 
-# Columns substituted one by one before a matrix product carries their errors on.
-STEP = 32
-LOG = logging.getLogger(__name__)
+# Columns substituted one by one; more are halved, and a product carries errors across.
+STEP = 16
 
 
-@register("sparsegpt", needs="gram")
+def prune_together(
+    weights: Sequence[Tensor],
+    statistics: InputStatistics,
+    sparsities: Sequence[Sparsity],
+    settings: PrunerSettings,
+) -> list[Tensor]:
+    """Prune matrices [rows, columns] of one input in one pass; each keeps masks of its own."""
+    group = sparsities[0].group
+    if group is not None:
+        require_groups(statistics.columns, group)
+    factor = inverse_factor(statistics, settings.damping)  # U [columns, columns]
+    stacked = torch.cat([weight.float().T for weight in weights], dim=1)  # [columns, all rows]
+    scale = torch.where(statistics.dead, 0, 1 / factor.diagonal())  # dead columns are not salient
+    ends = list(accumulate((len(weight) for weight in weights), initial=0))
+    rows = [slice(*pair) for pair in pairwise(ends)]  # of each matrix
+    width = settings.block_size if group is None else max(settings.block_size // group, 1) * group
+    for start in range(0, statistics.columns, width):
+        stop = min(start + width, statistics.columns)
+        upper = factor[start:stop, start:stop]
+        block = _Block(stacked[start:stop], upper, scale[start:stop], rows, sparsities)
+        errors = block.prune(start)  # [width, all rows]
+        # W[:, stop:] -= E U[start:stop, stop:], one product for the whole block
+        stacked[stop:].addmm_(factor[start:stop, stop:].T, errors, alpha=-1)
+    return [
+        stacked[:, part].T.to(weight.dtype).contiguous()
+        for part, weight in zip(rows, weights, strict=True)
+    ]
+
+
+@register("sparsegpt", needs="gram", together=prune_together)
 def sparsegpt(
     weight: Tensor, statistics: InputStatistics, sparsity: Sparsity, settings: PrunerSettings
 ) -> Tensor:
@@ -29,138 +59,77 @@ def sparsegpt(
 
     With H = X^T X and H^-1 = U^T U (U upper triangular), the saliency of w_ij (equation 3) is
     w_ij^2 / U_jj^2 and removing it moves the columns to its right by -(w_ij / U_jj) U_j,j+1: .
-    Inputs that are always zero (dead columns) lose their weights first.
+    Inputs that are always zero (dead columns) lose their weights first, and move no others.
 
     Raises:
         PruningError: no damping makes H positive definite, or the columns do not divide into
             groups of M.
     """
-    if sparsity.group is not None:
-        require_groups(weight.shape[1], sparsity.group)
-    factor = statistics.derived(
-        f"inverse factor, damping {settings.damping}", lambda: inverse_factor(statistics, settings)
-    )  # U [columns, columns]
-    columns_first = weight.float().T.contiguous()  # [columns, rows]
-    columns_first[statistics.squared_norm == 0] = 0
-    width = _block_width(settings.block_size, sparsity.group)
-    columns, rows = columns_first.shape
-    for start in range(0, columns, width):
-        stop = min(start + width, columns)
-        count = zeros_among(stop * rows, sparsity.fraction) - zeros_among(
-            start * rows, sparsity.fraction
-        )
-        block = _Block(columns_first[start:stop], factor[start:stop, start:stop], sparsity, count)
-        errors = block.prune()  # [width, rows]
-        # W[:, stop:] -= E U[start:stop, stop:], one product for the whole block
-        columns_first[stop:].addmm_(factor[start:stop, stop:].T, errors, alpha=-1)
-    return columns_first.T.to(weight.dtype).contiguous()
-
-
-def inverse_factor(statistics: InputStatistics, settings: PrunerSettings) -> Tensor:
-    """Return the upper triangular U with H^-1 = U^T U for the damped H [columns, columns].
-
-    If R is upper triangular with H = R R^T, then U = R^-1; R is the Cholesky factor of H with
-    rows and columns reversed. A failure raises the damping stepwise, then goes to fp64, and is
-    logged.
-
-    Raises:
-        PruningError: every input is zero, or no damping helped.
-    """
-    gram = statistics.gram
-    dead = statistics.squared_norm == 0
-    if bool(dead.all()):
-        raise PruningError(f"every input of {statistics.name} is zero: there is nothing to fit")
-    mean = gram.diagonal()[~dead].mean()
-    tried: list[str] = []
-    for damping, dtype in _attempts(settings.damping):
-        hessian = gram.to(dtype, copy=True)
-        hessian.diagonal().masked_fill_(dead, float(mean)).add_(damping * float(mean))
-        factor = _invert(hessian)
-        attempt = f"{damping:g} in {str(dtype).removeprefix('torch.')}"
-        if factor is not None:
-            if tried:
-                LOG.warning("%s: %s failed as damping, used %s", statistics.name, tried, attempt)
-            return factor.float()
-        tried.append(attempt)
-    raise PruningError(
-        f"the Hessian of {statistics.name} is not positive definite with damping {', '.join(tried)}"
-        f" (shares of its mean diagonal); it saw {statistics.tokens} tokens for "
-        f"{statistics.columns} columns. More calibration tokens or a higher damping may help."
-    )
-
-
-def _attempts(damping: float) -> list[tuple[float, torch.dtype]]:
-    """Return what is tried in turn: the damping asked for, then higher ones; fp32, then fp64."""
-    floor = max(damping, 1e-4)
-    dampings = (damping, 10 * floor, 100 * floor)
-    return [(value, dtype) for dtype in (torch.float32, torch.float64) for value in dampings]
-
-
-def _invert(hessian: Tensor) -> Tensor | None:
-    """Return U = R^-1 for H = R R^T, or None if H is not positive definite."""
-    lower, info = torch.linalg.cholesky_ex(hessian.flip(0, 1))
-    if int(info) != 0:
-        return None
-    identity = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
-    factor = torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True)
-    return factor if bool(torch.isfinite(factor).all()) else None
-
-
-def _block_width(block_size: int, group: int | None) -> int:
-    """Return the block size, made a multiple of M so that no group spans two blocks."""
-    return block_size if group is None else max(block_size // group, 1) * group
+    return prune_together([weight], statistics, [sparsity], settings)[0]
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Neighbouring columns whose unstructured mask is chosen together, and updated in place.
+    """Neighbouring columns whose unstructured masks are chosen together; updated in place.
 
-    ``weights`` [width, rows] is a view of the transposed matrix; ``factor`` [width, width] is U's
-    diagonal block; ``count`` weights go if the pattern is unstructured.
+    ``weights`` [width, all rows] is a view of the transposed matrices, which have
+    ``rows`` of it; ``factor`` [width, width] is U's diagonal block, ``scale`` [width] 1 / U_jj, and
+    0 for dead columns.
     """
 
     weights: Tensor
     factor: Tensor
-    sparsity: Sparsity
-    count: int
+    scale: Tensor
+    rows: Sequence[slice]
+    sparsities: Sequence[Sparsity]
 
-    def prune(self) -> Tensor:
-        """Zero the masked weights, update the rest; return the errors E [width, rows].
+    def prune(self, first: int) -> Tensor:
+        """Zero the masked weights, update the rest; return the errors E [width, all rows].
 
-        E_j = mask_j (w_j - sum_{i<j} E_i U_ij) / U_jj, a masked forward substitution.
+        E_j = mask_j (w_j - sum_{i<j} E_i U_ij) / U_jj, a masked forward substitution. ``first`` is
+        the block's first column in the matrix.
         """
-        group = self.sparsity.group
-        mask = torch.zeros_like(self.weights, dtype=torch.bool)
-        if group is None:
-            mask = lowest(self._saliency(0, len(self.weights)), self.count)
-        errors = torch.zeros_like(self.weights)
-        step = _block_width(STEP, group)
-        for start in range(0, len(self.weights), step):
-            stop = min(start + step, len(self.weights))
-            self.weights[start:stop].addmm_(
-                self.factor[:start, start:stop].T, errors[:start], alpha=-1
-            )
-            for column in range(start, stop):
-                if group is not None and column % group == 0:
-                    mask[column : column + group] = self._group_mask(column)
-                self._substitute(column, stop, mask, errors)
-        self.weights.masked_fill_(mask, 0)
+        gone = torch.zeros_like(self.weights)  # 1 where a weight is removed
+        if self.sparsities[0].group is None:
+            self._mask(first, gone)
+        errors = torch.empty_like(self.weights)
+        lower = self.factor.T.contiguous()  # a row of it is what a column needs
+        self._substitute(0, len(self.weights), gone, errors, lower)
+        self.weights.mul_(1 - gone).add_(0.0)  # adding 0 makes 0 of -0
         return errors
 
+    def _mask(self, first: int, gone: Tensor) -> None:
+        """Mark the lowest saliencies of each matrix in this block, as many as bring it to S."""
+        saliency = self._saliency(0, len(self.weights))
+        for part, sparsity in zip(self.rows, self.sparsities, strict=True):
+            rows = part.stop - part.start
+            before = zeros_among(first * rows, sparsity.fraction)
+            after = zeros_among((first + len(saliency)) * rows, sparsity.fraction)
+            gone[:, part] = lowest(saliency[:, part], after - before)
+
     def _saliency(self, start: int, stop: int) -> Tensor:
-        """Return w_ij^2 / U_jj^2 [columns, rows] of some columns as they now stand."""
-        diagonal = self.factor.diagonal()[start:stop, None]
-        return (self.weights[start:stop] / diagonal).square()
+        """Return w_ij^2 / U_jj^2 [columns, all rows] of some columns as they now stand."""
+        return (self.weights[start:stop] * self.scale[start:stop, None]).square_()
 
-    def _group_mask(self, column: int) -> Tensor:
-        """Mask the N least salient of the M columns from ``column`` on [M, rows]."""
-        zeros, group = self.sparsity.zeros or 0, self.sparsity.group or 1
-        return lowest_per_group(self._saliency(column, column + group).T, zeros, group).T
-
-    def _substitute(self, column: int, stop: int, mask: Tensor, errors: Tensor) -> None:
-        """Find the error of one column and take it off the columns up to ``stop``."""
-        error = (self.weights[column] / self.factor[column, column]).mul_(mask[column])
-        errors[column] = error
-        self.weights[column + 1 : stop].addr_(
-            self.factor[column, column + 1 : stop], error, alpha=-1
-        )
+    def _substitute(
+        self, start: int, stop: int, gone: Tensor, errors: Tensor, lower: Tensor
+    ) -> None:
+        """Find the errors of columns to which all errors of earlier columns were carried."""
+        step = self.sparsities[0].group or STEP
+        if stop - start > step:
+            middle = start + (stop - start + step) // (2 * step) * step
+            self._substitute(start, middle, gone, errors, lower)
+            self.weights[middle:stop].addmm_(
+                lower[middle:stop, start:middle], errors[start:middle], alpha=-1
+            )
+            self._substitute(middle, stop, gone, errors, lower)
+            return
+        if self.sparsities[0].group is not None:
+            zeros = self.sparsities[0].zeros or 0
+            gone[start:stop] = lowest_along(self._saliency(start, stop), zeros, dim=0)
+        scale = gone[start:stop] / self.factor.diagonal()[start:stop, None]
+        for column in range(start, stop):
+            weights = self.weights[column]
+            if column > start:
+                weights.addmv_(errors[start:column].T, lower[column, start:column], alpha=-1)
+            torch.mul(weights, scale[column - start], out=errors[column])

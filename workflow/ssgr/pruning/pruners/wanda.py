@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ssgr.pruning.masks import lowest_per_group, lowest_per_row
+from ssgr.pruning.masks import lowest_per_group, lowest_per_row, removed
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.sparsity import Sparsity
@@ -24,4 +24,4 @@ def wanda(
         mask = lowest_per_group(scores, sparsity.zeros, sparsity.group)
     else:
         mask = lowest_per_row(scores, sparsity.fraction)
-    return weight.masked_fill(mask, 0)
+    return removed(weight, mask)

@@ -1,0 +1,35 @@
+# Needs:  the pool's graded responses that this run's calibrations visited
+# Makes:  {results}/hand_check/model=…/source=…/index.html: a random sample of their verdicts, for a
+#         person to confirm, by `snakemake hand_check`; not part of the default run
+
+
+rule hand_check:
+    input:
+        hand_check_pages,
+
+
+rule hand_check_page:
+    input:
+        unpack(visited_of_pool),
+    output:
+        HAND_CHECK,
+    log:
+        f"{LOGS}/hand_check/model={{model}}/source={{source}}.log",
+    benchmark:
+        f"{COSTS}/hand_check/model={{model}}/source={{source}}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=4000,
+    params:
+        pool=POOL,
+        visited=visited_flags,
+        code=provenance.code_digest("ssgr.hand_check", "ssgr.hand_check.page"),
+    message:
+        "Draw verdicts of {wildcards.model} on {wildcards.source} for a hand check"
+    shell:
+        "python -m ssgr hand-check --pool {params.pool:q} {params.visited}"
+        " --problems {input.problems:q} --title '{wildcards.model} on {wildcards.source}'"
+        " --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,59 @@
+# Needs:  what the calibrations visited of the pool, graded
+# Makes:  {results}/verification/model=…/source=…/verdicts.parquet, by every grading method
+#         {results}/verification/index.html, by `snakemake verification`; not part of the default run
+
+
+rule verdicts:
+    input:
+        unpack(visited_of_pool),
+    output:
+        VERDICTS,
+    log:
+        f"{LOGS}/verdicts/model={{model}}/source={{source}}.log",
+    benchmark:
+        f"{COSTS}/verdicts/model={{model}}/source={{source}}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 8
+    resources:
+        gpu=0,
+        mem_mb=4000,
+    params:
+        pool=POOL,
+        visited=visited_flags,
+        judging=source_judging,
+        needs=source_needs,
+        code=provenance.code_digest("ssgr.audit.verdicts"),
+    message:
+        "Judge {wildcards.model} on {wildcards.source} by every method"
+    shell:
+        "python -m ssgr verdicts --pool {params.pool:q} {params.visited} --problems {input.problems:q}"
+        " --judging {params.judging:q} --judging.workers {threads} --out {output:q} > {log:q} 2>&1"
+
+
+rule verification:
+    input:
+        unpack(audited_pools),
+    output:
+        VERIFICATION,
+    log:
+        f"{LOGS}/verification.log",
+    benchmark:
+        f"{COSTS}/verification.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=4000,
+    params:
+        config=as_json(CONFIG),
+        files=audit_flags,
+        code=provenance.code_digest(
+            "ssgr.audit", "ssgr.audit.page", "ssgr.audit.gather"
+        ),
+    message:
+        "Compare the grading methods"
+    shell:
+        "python -m ssgr audit --config {params.config:q} {params.files} --out {output:q}"
+        " > {log:q} 2>&1"

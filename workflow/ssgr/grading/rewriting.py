@@ -1,0 +1,97 @@
+r"""Rewrite LaTeX that math-verify's parser misreads, in a form that it reads.
+
+It takes the degree sign in ``\sin 30^\circ`` off unseen, the prime of ``f'`` and the exponent of
+``2^T``, knows ``\binom`` with braces only, reads ``\frac\pi4`` as something else, and makes all
+letters small, so that ``R-r`` is nothing to it.
+"""
+
+import re
+
+_BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:(\d)\s*(\d)|(\d)\s*(\{\d+\}))")
+_CHOSEN = r"([^\s{}+\-=,]+|\{[^{}]*\})"
+_CHOOSE = re.compile(rf"\{{?\s*{_CHOSEN}\s*\\choose\s+{_CHOSEN}\s*\}}?")
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+_DEGREES = re.compile(
+    r"(\d+(?:\.\d+)?|\\[dt]?frac\{[^{}]*\}\{[^{}]*\}|\\[a-zA-Z]+|[a-zA-Z]|\([^()]*\)|\{[^{}]*\})"
+    r"\s*\^\\circ ?"
+)
+_NEGATIVE_ROOT = re.compile(r"\\sqrt\s*\[([3579])\]\s*\{\s*-\s*(\d+)\s*\}")
+_FUNCTION = re.compile(
+    r"\\operatorname\*?\s*\{\s*((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|ln|log|lg|exp|max|min|gcd)\s*\}"
+)
+_SYMBOL = r"\\(?:pi|alpha|beta|gamma|theta|lambda|mu|phi)(?![a-zA-Z])"
+_OVER_SYMBOL = re.compile(rf"(\\[dtc]?frac\s*(?:\d|\{{[^{{}}]*\}}))\s*({_SYMBOL})")
+_SYMBOL_OVER = re.compile(rf"(\\[dtc]?frac|\\sqrt)\s*({_SYMBOL})")
+_ARGUMENT = re.compile(r"\s*[a-zA-Z]\s*\(\s*([a-zA-Z])\s*\)\s*=")
+_LOGARITHM = re.compile(r"\\lg(?![a-zA-Z])")
+_NATURAL = re.compile(r"\\log\s*_\s*(?:e|\{\s*e\s*\})(?![a-zA-Z])")
+_TRANSPOSED = re.compile(r"\^\s*(?:T|\\top(?![a-zA-Z])|\{\s*(?:T|\\top)\s*\})")
+_PRIMES = re.compile(r"(?<=[a-zA-Z])(?:'+|\^\s*(?:\\prime|\{(?:\s*\\prime)+\s*\}))(?!\s*_)")
+_LETTER = re.compile(r"\\(?:text|mathrm|mathbf|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|[a-zA-Z]")
+_GREEK = (r"\gamma", r"\delta", r"\theta", r"\lambda", r"\sigma", r"\phi", r"\omega")
+"""Those that LaTeX has as capitals too, and the parser has as letters."""
+_SPARE = (r"\zeta", r"\eta", r"\iota", r"\kappa", r"\xi", r"\upsilon", r"\chi", r"\psi")
+
+
+def has_trigonometry(normal: str) -> bool:
+    """Whether a degree sign may belong to the argument of a function."""
+    return bool(_TRIGONOMETRIC.search(normal))
+
+
+def for_parser(normal: str) -> str:
+    """Return a normalised answer in LaTeX that the parser reads."""
+    text = _PRIMES.sub(_indexed, normal) if "'" in normal or "prime" in normal else normal
+    text = _TRANSPOSED.sub("^t", text)  # it takes ^T alone for a transposition
+    if "\\" not in text:
+        return text
+    text = _BINOMIAL.sub(r"\\binom{\1\3}{\2\4}", text)
+    text = _LOGARITHM.sub(r"\\log_{10}", _NATURAL.sub(r"\\ln ", _FUNCTION.sub(r"\\\1 ", text)))
+    text = _OVER_SYMBOL.sub(r"\1{\2}", _SYMBOL_OVER.sub(r"\1{\2}", text))
+    text = _NEGATIVE_ROOT.sub(r"(-\\sqrt[\1]{\2})", text)  # else a complex one
+    if "\\choose" in text:
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    if has_trigonometry(text):
+        text = _DEGREES.sub(r"{(\1 \\cdot \\frac{\\pi}{180})}", text)
+    return text
+
+
+def _indexed(primes: re.Match[str]) -> str:
+    return "_{" + "p" * (primes[0].count("'") + primes[0].count("prime")) + "}"
+
+
+def with_case(gold: str, answer: str) -> tuple[str, str]:
+    """Return both with other letters for those capitals that one of them also has as small.
+
+    Of Greek ones, for those that one of them has as capital and either as small.
+    """
+    letters = [_letters(text) for text in (gold, answer)]
+    greek = {one for of in letters for one in of if one[0] == "\\"}
+    doubled = sorted(
+        {
+            one
+            for of in (*letters, greek)
+            for one in of
+            if one != (small := one.lower()) and small in of
+        }
+    )
+    spare = [name for name in _SPARE if name not in gold and name not in answer]
+    other = dict(zip(doubled, spare, strict=False))
+    if not other:
+        return gold, answer
+    return _exchanged(gold, other), _exchanged(answer, other)
+
+
+def with_argument(gold: str, answer: str) -> str:
+    """Return the answer ``f(t) = t^2`` with the variable of the gold ``f(x) = x^2``."""
+    one, other = _ARGUMENT.match(gold), _ARGUMENT.match(answer)
+    if one is None or other is None or one[1] == other[1] or one[1] in _letters(answer):
+        return answer
+    return _exchanged(answer, {other[1]: one[1]})
+
+
+def _letters(text: str) -> set[str]:
+    return {one for one in _LETTER.findall(text) if len(one) == 1 or one.lower() in _GREEK}
+
+
+def _exchanged(text: str, other: dict[str, str]) -> str:
+    return _LETTER.sub(lambda one: f"{other[one[0]]} " if one[0] in other else one[0], text)

@@ -1,0 +1,51 @@
+"""The part of a response that a person must see to confirm its verdict."""
+
+import re
+from collections import deque
+from typing import NamedTuple
+
+from ssgr.grading.boxes import find_boxes
+
+BEFORE = 2500
+"""Characters shown before the answer."""
+AFTER = 800
+"""Characters shown after it."""
+SEARCHED = 20_000
+"""Characters of the response's end in which its answer is looked for."""
+
+
+class Excerpt(NamedTuple):
+    """The end of a response: ``before`` + ``marked`` + ``after`` is one stretch of it.
+
+    ``marked`` is where the answer was read, empty if there is none. ``cut_before`` and
+    ``cut_after`` count the characters left out.
+    """
+
+    before: str
+    marked: str
+    after: str
+    cut_before: int
+    cut_after: int
+
+
+def around_answer(response: str, answer: str | None) -> Excerpt:
+    """Return the end of a response around the answer that was read in it; else its very end."""
+    end = len(response)
+    first, last = _place(response[-SEARCHED:], answer) or (end, end)
+    if first != end:
+        first, last = (place + max(end - SEARCHED, 0) for place in (first, last))
+    start, stop = max(first - BEFORE, 0), min(last + AFTER, end)
+    return Excerpt(
+        response[start:first], response[first:last], response[last:stop], start, end - stop
+    )
+
+
+def _place(text: str, answer: str | None) -> tuple[int, int] | None:
+    """Where the answer is: the last box if it ends the answer (boxes may be joined), or a word."""
+    if not answer:
+        return None
+    boxes = find_boxes(text, unclosed=True)
+    if boxes and boxes[-1][2] and answer.endswith(boxes[-1][2]):
+        return boxes[-1][:2]
+    words = deque(re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", text), maxlen=1)
+    return words[0].span() if words else None

@@ -1,0 +1,91 @@
+"""How far candidates of a search are from the dense model, all of them in one sweep over blocks.
+
+Candidates that agree on the first blocks share what leaves them: an offspring costs no more than
+the blocks from its first change on.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ssgr.pruning.activations import Activations
+from ssgr.pruning.allocation.database import Database
+from ssgr.pruning.allocation.ladder import Levels
+from ssgr.pruning.allocation.method import Task
+from ssgr.pruning.allocation.trial import swapped
+from ssgr.pruning.model.decoder import Decoder
+
+# Tokens whose logits [tokens, vocabulary] of both models are held at a time.
+CHUNK = 256
+
+
+class Divergence:
+    """KL(dense || pruned) of the next token, averaged over the (weighted) tokens of sequences.
+
+    ``dense`` holds what leaves the dense model's last block, for every sequence of the task.
+    """
+
+    def __init__(self, task: Task, database: Database, dense: Activations) -> None:
+        self.task = task
+        self.database = database
+        self.dense = dense
+
+    def __call__(self, candidates: Sequence[Levels], chosen: Sequence[int]) -> list[float]:
+        """Return the divergence of each candidate on some sequences, by their positions."""
+        decoder = self.task.decoder
+        embedded = Activations(self.task.scratch, self.task.cap // 2)
+        for at in chosen:
+            embedded.append(decoder.embed(self.task.sequences[at].token_ids))
+        states: dict[Levels, Activations] = {(): embedded}
+        for index in range(decoder.depth):
+            states = self._next(index, candidates, states)
+        with decoder.head():
+            found = {levels: self._mean(one, chosen) for levels, one in states.items()}
+        for one in states.values():
+            one.close()
+        return [found[levels] for levels in candidates]
+
+    def _next(
+        self, index: int, candidates: Sequence[Levels], states: dict[Levels, Activations]
+    ) -> dict[Levels, Activations]:
+        """Run one block for all different beginnings of the candidates."""
+        own = [i for i, shape in enumerate(self.task.shapes) if shape.block == index]
+        begin, end = own[0], own[-1] + 1
+        beginnings = sorted({levels[:end] for levels in candidates})
+        share = self.task.cap // 2 // len(beginnings)
+        after = {}
+        with self.task.decoder.block(index) as linears:
+            for levels in beginnings:
+                named = {self.task.shapes[i].name: levels[i] for i in own}
+                after[levels] = Activations(self.task.scratch, share)
+                with swapped(linears, self.database.read(index, named)):
+                    before = states[levels[:begin]]
+                    for at in range(len(before)):
+                        after[levels].append(self.task.decoder.run(index, before[at]))
+        for one in states.values():
+            one.close()
+        return after
+
+    def _mean(self, pruned: Activations, chosen: Sequence[int]) -> float:
+        total, weight = 0.0, 0.0
+        for place, at in enumerate(chosen):
+            counts = self.task.sequences[at].weights
+            each = divergences(self.task.decoder, self.dense[at], pruned[place])  # [tokens]
+            total += float(each.sum() if counts is None else (each * counts.to(each)).sum())
+            weight += float(len(each) if counts is None else counts.sum())
+        return total / weight if weight > 0 else 0.0
+
+
+def divergences(decoder: Decoder, dense: Tensor, pruned: Tensor) -> Tensor:
+    """Return KL(dense || pruned) = sum_v p_v (ln p_v - ln q_v) at every token [tokens], in nats.
+
+    ``dense`` and ``pruned`` [1, tokens, width] are what leaves the last block of either model.
+    """
+    parts = []
+    for start in range(0, dense.shape[1], CHUNK):
+        part = slice(start, start + CHUNK)
+        teacher = decoder.logits(dense[:, part])[0].float().log_softmax(-1)
+        student = decoder.logits(pruned[:, part])[0].float().log_softmax(-1)
+        parts.append((teacher.exp() * (teacher - student)).sum(-1))
+    return torch.cat(parts)

@@ -1,0 +1,50 @@
+"""Trying pruned matrices inside a block of the dense model, and taking them out again."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from ssgr.errors import PruningError
+from ssgr.pruning.allocation.method import Task
+from ssgr.pruning.pruner import PrunerSettings
+from ssgr.pruning.pruners import PRUNERS
+from ssgr.pruning.statistics import InputStatistics
+from ssgr.sparsity import Sparsity
+
+
+def needs_gram(task: Task) -> bool:
+    """Return whether the recipe's pruner reads the Gram matrix of inputs."""
+    return PRUNERS[task.recipe.method].needs == "gram"
+
+
+def prune(task: Task, weight: Tensor, statistics: InputStatistics | None, zeros: int) -> Tensor:
+    """Return a matrix [rows, columns] without ``zeros`` weights, by the recipe's own pruner.
+
+    A matrix that no token reached (an expert) has no statistics and goes by magnitude.
+
+    Raises:
+        PruningError: the matrix cannot be pruned.
+    """
+    recipe = task.recipe
+    settings = PrunerSettings(recipe.block_size, recipe.damping, recipe.iterations)
+    reached = statistics is not None and statistics.tokens > 0
+    pruner = PRUNERS[recipe.method if reached else "magnitude"]
+    given = statistics or InputStatistics(weight.shape[1], weight.device, with_gram=False)
+    try:
+        return pruner(weight.detach(), given, Sparsity(zeros / weight.numel()), settings)
+    except PruningError as failure:
+        raise PruningError(f"allocation {recipe.allocation}: {failure}") from failure
+
+
+@contextmanager
+def swapped(linears: Mapping[str, nn.Linear], weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let linears of a block have other weights for a while."""
+    dense = {name: linears[name].weight.data for name in weights}
+    try:
+        for name, weight in weights.items():
+            linears[name].weight.data = weight
+        yield
+    finally:
+        for name, weight in dense.items():
+            linears[name].weight.data = weight

@@ -1,0 +1,1 @@
+"""A Hugging Face model seen as decoder blocks, read from its files one at a time."""

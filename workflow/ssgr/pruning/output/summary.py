@@ -1,0 +1,73 @@
+"""What a pruned checkpoint says of itself: the files beside its weights, and reading them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from ssgr.errors import TableError
+from ssgr.sparsity import Sparsity
+
+MATRICES = "pruning.parquet"
+"""A PruningReport: one pruned matrix a row."""
+BLOCKS = "blocks.parquet"
+"""A BlockReport: one pruned block a row."""
+SUMMARY = "pruning.json"
+"""A `Summary`."""
+
+
+class Perplexity(BaseModel):
+    """Of the dense and of the pruned model on so many tokens of held-back calibration text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dense: float
+    pruned: float
+    tokens: int
+
+
+class Summary(BaseModel):
+    """How a checkpoint was made and what came out; ``spec`` is what asked for it.
+
+    ``sparsity`` is a key of `Sparsity`, ``warnings`` are of the checkpoint as a whole, in words.
+    ``work`` is the digest of what decides the result (`ssgr.pruning.progress`).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    spec: dict[str, Any] = {}
+    recipe: dict[str, Any]
+    sparsity: str
+    perplexity: Perplexity | None = None
+    warnings: list[str] = []
+    versions: dict[str, str] = {}
+    device: str = ""
+    work: str = ""
+
+    @field_validator("spec", mode="before")
+    @classmethod
+    def _from_text(cls, spec: object) -> object:
+        return json.loads(spec or "{}") if isinstance(spec, str) else spec
+
+    @property
+    def pattern(self) -> Sparsity:
+        """The sparsity that was asked for."""
+        return Sparsity.parse(self.sparsity)
+
+
+def read_summary(folder: Path) -> Summary:
+    """Return what a checkpoint's `pruning.json` says.
+
+    Raises:
+        TableError: the file is missing, or is not a summary.
+    """
+    path = folder / SUMMARY
+    try:
+        return Summary.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise TableError(
+            f"{folder} has no {SUMMARY}: expected a checkpoint that `ssgr prune` wrote"
+        ) from error
+    except (OSError, ValidationError, ValueError) as error:
+        raise TableError(f"{path} is not the summary of a checkpoint: {error}") from error
