@@ -2,6 +2,7 @@
 
 import errno
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,23 @@ def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Monkey
     with torch.no_grad():
         database.build(embedded(task))
     assert len([file for file in files(database) if file.suffix == ".safetensors"]) == 21
+
+
+def test_a_disk_too_small_for_all_levels_is_told_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(tiny("qwen2"), tmp_path)
+    database = Database(task, ladder(task.sizes, 0.6))
+    with torch.no_grad():
+        database.build(embedded(task))
+    taken = sum(file.stat().st_size for file in files(database))
+    for file in files(database):
+        file.unlink()
+    disk = shutil.disk_usage(tmp_path)._replace(free=taken * 9 // 10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
+    with torch.no_grad(), pytest.raises(PruningError, match="no room for the pruned matrices of"):
+        database.build(embedded(task))
+    assert files(database) == []
 
 
 def files(database: Database) -> list[Path]:

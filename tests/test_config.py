@@ -188,10 +188,13 @@ def test_recipes_say_what_differs_from_the_constants(raw: dict[str, Any]) -> Non
     assert set(points(config)["pruner"]) == {"none", "careful", "wanda"}
 
 
-def test_an_allocation_that_looks_at_text_needs_a_calibration(raw: dict[str, Any]) -> None:
-    raw["pruners"] = {"owls": {"method": "magnitude", "allocation": "owl"}}
-    raw["run"]["pruners"] = ["owls"]
-    assert len(points(load_config(raw)).filter(pruner="owls")) == 4
+@pytest.mark.parametrize("more", [{"allocation": "owl"}, {"objective": {"target": "dense-output"}}])
+def test_a_recipe_that_looks_at_text_needs_a_calibration(
+    more: dict[str, Any], raw: dict[str, Any]
+) -> None:
+    raw["pruners"] = {"looking": {"method": "magnitude", **more}}
+    raw["run"]["pruners"] = ["looking"]
+    assert len(points(load_config(raw)).filter(pruner="looking")) == 4
 
 
 def test_mistakes_in_recipes_are_told(raw: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ssgr import tables
-from ssgr.config import Recipe
-from ssgr.errors import ModelError, PruningError
+from ssgr.config import Objective, Recipe
+from ssgr.errors import ModelError, PruningError, SsgrError
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import read_summary
@@ -34,9 +34,8 @@ def prune(
         model,
         out,
         calibration=[CalibrationSequence(one) for one in ids],
-        recipe=Recipe(method=method),
         sparsity=Sparsity.parse(sparsity),
-        **{"device": "cpu", **more},
+        **{"device": "cpu", "recipe": Recipe(method=method), **more},
     )
 
 
@@ -260,8 +259,41 @@ def test_unknown_names_are_told(dense: Path, tmp_path: Path) -> None:
         prune(dense, tmp_path / "out", "magnitude", sequences=[], dtype="int8")
     with pytest.raises(ModelError, match="device 'gpu'"):
         prune(dense, tmp_path / "out", "magnitude", sequences=[], device="gpu")
+    with pytest.raises(ModelError, match="device 'meta' cannot be computed on"):
+        prune(dense, tmp_path / "out", "magnitude", sequences=[], device="meta")
 
 
 def test_a_pattern_that_does_not_fit_names_the_matrix(dense: Path, tmp_path: Path) -> None:
     with pytest.raises(PruningError, match=r"model\.layers\.0\.self_attn\.q_proj: 32 columns"):
         prune(dense, tmp_path / "out", sparsity="2:5")
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "message"),
+    [
+        ({"sparsity": "2:5"}, "32 columns do not divide"),
+        ({"recipe": Recipe(method="wanda", allocation="owlz")}, "unknown allocation 'owlz'"),
+        ({"recipe": Recipe(method="wanda", allocation="owl"), "sparsity": "2:4"}, "pattern 2-4"),
+        ({"recipe": Recipe(method="magnitude", allocation="owl"), "sequences": []}, "got none"),
+        (
+            {
+                "recipe": Recipe(method="magnitude", objective=Objective(target="dense-output")),
+                "sequences": [],
+            },
+            "dense-output needs calibration",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_leaves_earlier_work(
+    mistaken: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    model = tiny("qwen2")
+    with torch.no_grad():
+        model.model.layers[2].mlp.up_proj.weight[3, 4] = float("nan")
+    folder = save(model, tmp_path / "dense")
+    with pytest.raises(PruningError, match=r"weight of model\.layers\.2\.mlp\.up_proj holds NaN"):
+        prune(folder, tmp_path / "out")
+    before = sorted((tmp_path / ".out.partial").rglob("*"))
+    with pytest.raises(SsgrError, match=message):
+        prune(folder, tmp_path / "out", **mistaken)
+    assert sorted((tmp_path / ".out.partial").rglob("*")) == before

@@ -397,10 +397,8 @@ def test_nan_names_the_matrix(poison: str) -> None:
         "weight": r"weight of model\.layers\.1\.mlp\.up_proj holds NaN or Inf",
         "activation": r"input of model\.layers\.1\.mlp\.gate_proj holds NaN or Inf.*column 5",
     }[poison]
-    # the poisoned weight spoils the input of down_proj first, unless no input is looked at
-    sequences = [] if poison == "weight" else calibration()
     with pytest.raises(PruningError, match=pattern):
-        prune_blocks(Decoder.of(model), sequences, pruning("magnitude"))
+        prune_blocks(Decoder.of(model), calibration(), pruning("magnitude"))
 
 
 def test_dead_inputs_and_a_singular_hessian_are_told() -> None:

@@ -20,9 +20,11 @@ from scipy import stats
 from ssgr import abacus as abacus_package
 from ssgr import tables
 from ssgr.abacus.audit import is_correct
-from ssgr.config import Sampling
+from ssgr.config import Recipe, Sampling
+from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.sampling.engine import Everything, Prompt, Response, load_engine
 from ssgr.sampling.prompts import load_tokenizer, render_prompt
+from ssgr.sparsity import Sparsity
 from vllm_environment import vllm_python
 
 HERE = Path(__file__).parent
@@ -162,6 +164,23 @@ def test_greedy_is_that_of_the_transformers_engine(
     greedy = responses(session, "greedy")
     assert same(greedy, by_transformers(abacus, prompts[:24], GREEDY))
     assert len({response.finish_reason for response in greedy.values()}) == 2
+
+
+def test_a_pruned_checkpoint_loads_unchanged(
+    abacus: Path,
+    prompts: list[Prompt],
+    vllm_session: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    """A shard for each block, and none of the zeros lost."""
+    pruned = tmp_path / "pruned"
+    recipe, sparsity = Recipe(method="magnitude"), Sparsity.parse("30")
+    prune_checkpoint(abacus, pruned, calibration=[], recipe=recipe, sparsity=sparsity, device="cpu")
+    assert len(list(pruned.glob("*.safetensors"))) > 1
+    session = vllm_session(pruned, {"greedy": asked(prompts[:8], GREEDY)}, dtype="float32")
+    greedy = responses(session, "greedy")
+    assert same(greedy, by_transformers(pruned, prompts[:8], GREEDY))
+    assert not same(greedy, by_transformers(abacus, prompts[:8], GREEDY))
 
 
 def test_responses_repeat_exactly_in_any_batch_and_order(session: dict[str, Any]) -> None:

@@ -74,7 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ValidationError as error:
         print(*(f"error: {_flag(detail)}" for detail in error.errors()), sep="\n", file=sys.stderr)
         return 1
-    except (SsgrError, SettingsError) as error:
+    except SettingsError as error:
+        print(f"error: {error}: {error.__cause__ or 'it is no JSON'}", file=sys.stderr)
+        return 1
+    except SsgrError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

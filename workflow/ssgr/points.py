@@ -39,7 +39,8 @@ def points(config: Config) -> pl.DataFrame:
         for pruner in config.run.pruners:
             for sparsity in config.run.sparsities:
                 recipe = config.recipe(pruner)
-                if not (needs_calibration(recipe.method) or needs_sequences(recipe.allocation)):
+                calibrated = needs_calibration(recipe.method) or needs_sequences(recipe.allocation)
+                if not calibrated and recipe.objective.target != "dense-output":
                     rows.append((UNCALIBRATED, model, *no_calibration, pruner, sparsity))
                     continue
                 for label, entry in config.run_calibrations.items():

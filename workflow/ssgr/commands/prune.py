@@ -88,8 +88,9 @@ class PruneCommand(Strict):
         if objective.tokens in ("all", "inverse-frequency"):
             return calibration_sequences(sequences, objective)
         prompts = read(self.calibration, Prompts, cast=True)["prompt_tokens"].to_list()
+        think_close = () if objective.tokens == "decode" else self._think_close()
         return calibration_sequences(
-            sequences, objective, prompt_tokens=prompts, think_close=self._think_close()
+            sequences, objective, prompt_tokens=prompts, think_close=think_close
         )
 
     def _think_close(self) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ssgr.errors import PruningError
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.importance import relative_importance
-from ssgr.pruning.matrices import Alike, PrunedMatrix, Pruning, prune_alike
+from ssgr.pruning.matrices import Alike, PrunedMatrix, Pruning, prune_alike, require_finite
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.permutation import best_order, exchangeable, permute_channels
 from ssgr.pruning.recorder import EXPERT, Gather, InputRecorder, captured, execution_groups
@@ -50,6 +50,8 @@ def prune_block(
         ModelError: the block's structure is not understood.
     """
     linears = decoder.linears(index)
+    for name, linear in linears.items():
+        require_finite(f"{decoder.prefix}.{index}.{name}", linear.weight)
     groups = _groups(decoder, index, linears, inputs, pruning)
     originals: dict[str, Tensor] = {}  # of what is pruned, if the dense block runs again
     rows: list[PrunedMatrix] = []

@@ -22,6 +22,7 @@ from ssgr.pruning.activations import MB, require_room
 from ssgr.pruning.allocation import allocate
 from ssgr.pruning.checks import (
     check_folders,
+    check_recipe,
     check_sequences,
     device_named,
     dtype_named,
@@ -89,7 +90,7 @@ def prune_checkpoint(
         raise PruningError(
             f"unknown pruner {recipe.method!r}: expected one of {', '.join(pruner_names())}"
         )
-    require_calibration(PRUNERS[recipe.method], calibration)
+    require_calibration(PRUNERS[recipe.method], recipe.objective, calibration)
     number_format = dtype_named(dtype)
     source = local_folder(model, revision)
     check_folders(source, out)
@@ -101,6 +102,7 @@ def prune_checkpoint(
     )
     check_sequences([one.token_ids for one in calibration], decoder, "calibration")
     check_sequences(held_back, decoder, "held-back")
+    check_recipe(recipe, sparsity, calibration, decoder)
     task = Task(source, decoder, calibration, held_back, recipe, sparsity)
     with opened(out, task.parts(dtype)) as work:
         if not _is_in_place(work, out):

@@ -1,4 +1,4 @@
-"""What can be refused before anything is computed: folders, token ids, device and dtype."""
+"""What can be refused before anything is computed: folders, token ids, recipe, device."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,14 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 
+from ssgr.config.pruning import Recipe
 from ssgr.errors import ModelError, PruningError
+from ssgr.pruning.allocation import method
+from ssgr.pruning.masks import require_groups
 from ssgr.pruning.model.decoder import Decoder
+from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import MATRICES
+from ssgr.sparsity import Sparsity
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 NOT_NEEDED = ["*.gguf", "*.onnx", "*.pth", "*.h5", "*.msgpack", "onnx/*", "original/*"]
@@ -75,6 +80,28 @@ def check_sequences(sequences: Sequence[Sequence[int]], decoder: Decoder, what: 
             )
 
 
+def check_recipe(
+    recipe: Recipe,
+    sparsity: Sparsity,
+    sequences: Sequence[CalibrationSequence],
+    decoder: Decoder,
+) -> None:
+    """Refuse what a recipe cannot do with a model, before earlier work makes way for it.
+
+    Raises:
+        ConfigError: the allocation is unknown, or does not go with the sparsity.
+        PruningError: a matrix does not divide into groups of M, or there are no sequences for an
+            allocation that needs them.
+    """
+    method.check(recipe.allocation, sequences, sparsity)
+    for shape in decoder.shapes() if sparsity.group else ():
+        try:
+            require_groups(shape.columns, sparsity.group or 1)
+        except PruningError as failure:
+            name = f"{decoder.prefix}.{shape.block}.{shape.name}"
+            raise PruningError(f"{name}: {failure}") from failure
+
+
 def device_named(name: str) -> torch.device:
     """Return a device; "auto" is CUDA if there is one.
 
@@ -84,9 +111,14 @@ def device_named(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f"device {name!r}: {error}") from error
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"device {name!r} cannot be computed on here ({error}): expected cpu, a device that "
+            "this machine and its torch have, or auto"
+        ) from error
+    return device
 
 
 def dtype_named(name: str) -> torch.dtype | None:

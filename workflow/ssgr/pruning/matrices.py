@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from ssgr.config.pruning import Objective
 from ssgr.errors import PruningError
@@ -101,16 +102,14 @@ def prune_alike(alike: Alike, pruning: Pruning) -> list[PrunedMatrix]:
     Experts that no calibration token reached are pruned by magnitude, and the report says so.
 
     Raises:
-        PruningError: NaN or Inf in a weight, or a matrix that cannot be pruned.
+        PruningError: a matrix cannot be pruned.
     """
     began = time.perf_counter()
     given, weights = alike.given(), alike.weights()
-    for name, weight in zip(alike.names(), weights, strict=True):
-        _require_finite(name, weight)
     unreached = given.tokens == 0 and pruning.pruner.needs != "none"
     try:
         pruned = _pruned(alike, given, pruning, unreached)
-    except PruningError as failure:
+    except (PruningError, LinAlgError) as failure:
         raise PruningError(f"{alike.names()[0]}: {failure}") from failure
     errors = [
         _error(weight, result, given, alike.sample)
@@ -166,7 +165,12 @@ def _error(
     return sample.relative_error(weight, pruned) if sample else None
 
 
-def _require_finite(name: str, weight: Tensor) -> None:
+def require_finite(name: str, weight: Tensor) -> None:
+    """Check a weight by its name in the model.
+
+    Raises:
+        PruningError: it holds NaN or Inf.
+    """
     # a sum in fp32 holds what any of its terms holds, and needs no second matrix
     if not bool(torch.isfinite(weight.sum(dtype=torch.float32))):
         raise PruningError(f"the weight of {name} holds NaN or Inf: the checkpoint is damaged")

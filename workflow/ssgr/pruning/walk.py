@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ssgr.config.pruning import Objective
 from ssgr.errors import PruningError
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.block import BlockInputs, prune_block
@@ -122,7 +123,7 @@ def prune_blocks(
             full disk.
         ModelError: a block's structure is not understood.
     """
-    require_calibration(pruning.pruner, calibration)
+    require_calibration(pruning.pruner, pruning.objective, calibration)
     if not held_back and len(finished) == decoder.depth:  # nothing is left to run
         return Pruned([finished[index][1] for index in range(decoder.depth)])
     entering = Streams.entering(
@@ -143,8 +144,10 @@ def prune_blocks(
         return Pruned(blocks, *_perplexities(decoder, streams, held_back))
 
 
-def require_calibration(pruner: Pruner, calibration: Sequence[CalibrationSequence]) -> None:
-    """Check that there are sequences if the pruner needs statistics.
+def require_calibration(
+    pruner: Pruner, objective: Objective, calibration: Sequence[CalibrationSequence]
+) -> None:
+    """Check that there are sequences if the pruner or the objective needs statistics.
 
     Raises:
         PruningError: there are none.
@@ -153,6 +156,11 @@ def require_calibration(pruner: Pruner, calibration: Sequence[CalibrationSequenc
         raise PruningError(
             f"{pruner.name} needs calibration sequences and got none; "
             "give a calibration table, or prune by magnitude"
+        )
+    if not calibration and objective.target == "dense-output":
+        raise PruningError(
+            "objective.target: dense-output needs calibration sequences and got none; "
+            "give a calibration table, or use target: pruned-input"
         )
 
 

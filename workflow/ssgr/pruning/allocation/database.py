@@ -41,10 +41,19 @@ class Database:
             PruningError: a matrix cannot be pruned, or the disk is full.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        there = sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+        require_room(self.folder, self._bytes() - there, WHAT)
         for block in dense_blocks(self.task, hidden, with_gram=needs_gram(self.task)):
             for name, linear in block.linears.items():
                 if not self._file(block.index, name).exists():
                     self._add(block.index, name, linear.weight, block.statistics.get(name))
+
+    def _bytes(self) -> int:
+        """Return what all matrices at all their levels take."""
+        ladder = self.ladder
+        levels = (high - low + 1 for low, high in zip(ladder.lowest, ladder.highest, strict=True))
+        weights = sum(n * size for n, size in zip(levels, self.task.sizes, strict=True))
+        return weights * self.task.decoder.dtype.itemsize
 
     def _add(
         self, block: int, name: str, weight: Tensor, statistics: InputStatistics | None

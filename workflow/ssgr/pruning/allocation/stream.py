@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ssgr.errors import PruningError
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.allocation.method import Task
+from ssgr.pruning.matrices import require_finite
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.recorder import Gather, InputRecorder
@@ -45,12 +45,7 @@ def dense_block(decoder: Decoder, index: int) -> Iterator[dict[str, nn.Linear]]:
     """
     with decoder.block(index) as linears:
         for name, linear in linears.items():
-            # a sum in fp32 holds what any of its terms holds
-            if not bool(torch.isfinite(linear.weight.sum(dtype=torch.float32))):
-                raise PruningError(
-                    f"the weight of {decoder.prefix}.{index}.{name} holds NaN or Inf: the "
-                    "checkpoint is damaged"
-                )
+            require_finite(f"{decoder.prefix}.{index}.{name}", linear.weight)
         yield linears
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor, nn
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from ssgr.errors import PruningError
 from ssgr.pruning.allocation.method import Task
@@ -33,7 +34,7 @@ def prune(task: Task, weight: Tensor, statistics: InputStatistics | None, zeros:
     given = statistics or InputStatistics(weight.shape[1], weight.device, with_gram=False)
     try:
         return pruner(weight.detach(), given, Sparsity(zeros / weight.numel()), settings)
-    except PruningError as failure:
+    except (PruningError, LinAlgError) as failure:
         raise PruningError(f"allocation {recipe.allocation}: {failure}") from failure
 
 
