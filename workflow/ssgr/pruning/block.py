@@ -1,7 +1,6 @@
 """One block: in which order its matrices are pruned, and on statistics of which inputs."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +11,7 @@ from ssgr.pruning.activations import Activations
 from ssgr.pruning.importance import relative_importance
 from ssgr.pruning.matrices import Alike, PrunedMatrix, Pruning, prune_alike, require_finite
 from ssgr.pruning.model.decoder import Decoder
+from ssgr.pruning.model.loading import swapped
 from ssgr.pruning.permutation import best_order, exchangeable, permute_channels
 from ssgr.pruning.recorder import EXPERT, Gather, InputRecorder, captured, execution_groups
 from ssgr.sparsity import Sparsity
@@ -108,7 +108,7 @@ def _gather(
     for at, weights in enumerate(inputs.weights):
         dense = None
         if pruning.with_dense:
-            with _put_back(decoder.linears(index), originals), captured(linears) as dense:
+            with swapped(decoder.linears(index), originals), captured(linears) as dense:
                 after = decoder.run(index, inputs.dense[at])
             if final:
                 inputs.dense[at] = after
@@ -117,19 +117,6 @@ def _gather(
     if inputs.weights:
         recorder.require_all()
     return recorder
-
-
-@contextmanager
-def _put_back(linears: Mapping[str, nn.Linear], originals: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let pruned linears have their dense weights for a while."""
-    pruned = {name: linears[name].weight.data for name in originals}
-    try:
-        for name, weight in originals.items():
-            linears[name].weight.data = weight
-        yield
-    finally:
-        for name, weight in pruned.items():
-            linears[name].weight.data = weight
 
 
 def _permute_channels(

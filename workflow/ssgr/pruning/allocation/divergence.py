@@ -13,8 +13,8 @@ from ssgr.pruning.activations import Activations
 from ssgr.pruning.allocation.database import Database
 from ssgr.pruning.allocation.ladder import Levels
 from ssgr.pruning.allocation.method import Task
-from ssgr.pruning.allocation.trial import swapped
 from ssgr.pruning.model.decoder import Decoder
+from ssgr.pruning.model.loading import swapped
 
 # Tokens whose logits [tokens, vocabulary] of both models are held at a time.
 CHUNK = 256

@@ -16,7 +16,8 @@ from ssgr.pruning.activations import Activations
 from ssgr.pruning.allocation.budget import spread
 from ssgr.pruning.allocation.method import Task, register
 from ssgr.pruning.allocation.stream import dense_block, input_norms, record
-from ssgr.pruning.allocation.trial import needs_gram, prune, swapped
+from ssgr.pruning.allocation.trial import needs_gram, prune
+from ssgr.pruning.model.loading import swapped
 from ssgr.pruning.objective import CalibrationSequence
 
 LOG = logging.getLogger(__name__)

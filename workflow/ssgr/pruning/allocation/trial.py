@@ -1,9 +1,6 @@
 """Trying pruned matrices inside a block of the dense model, and taking them out again."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-from torch import Tensor, nn
+from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from ssgr.errors import PruningError
@@ -36,16 +33,3 @@ def prune(task: Task, weight: Tensor, statistics: InputStatistics | None, zeros:
         return pruner(weight.detach(), given, Sparsity(zeros / weight.numel()), settings)
     except (PruningError, LinAlgError) as failure:
         raise PruningError(f"allocation {recipe.allocation}: {failure}") from failure
-
-
-@contextmanager
-def swapped(linears: Mapping[str, nn.Linear], weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let linears of a block have other weights for a while."""
-    dense = {name: linears[name].weight.data for name in weights}
-    try:
-        for name, weight in weights.items():
-            linears[name].weight.data = weight
-        yield
-    finally:
-        for name, weight in dense.items():
-            linears[name].weight.data = weight

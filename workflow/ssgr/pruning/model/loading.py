@@ -1,6 +1,6 @@
-"""Parameters of a model on the meta device, brought into memory by name and dropped again."""
+"""Parameters of a model on the meta device: brought into memory by name, swapped, dropped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -99,3 +99,16 @@ def tensor_of(model: nn.Module, name: str) -> Tensor:
     tensor = getattr(model.get_submodule(path), last)
     assert isinstance(tensor, Tensor)
     return tensor
+
+
+@contextmanager
+def swapped(linears: Mapping[str, nn.Linear], weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let linears of a block have other weights for a while."""
+    dense = {name: linears[name].weight.data for name in weights}
+    try:
+        for name, weight in weights.items():
+            linears[name].weight.data = weight
+        yield
+    finally:
+        for name, weight in dense.items():
+            linears[name].weight.data = weight
