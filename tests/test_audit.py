@@ -27,6 +27,7 @@ from ssgr.pool import receipts, store
 from ssgr.selection import tally
 from ssgr.tables import VERDICTS, Grades, Problems, Verdicts, read, write
 from ssgr.tables import Calibration as CalibrationTable
+from ssgr.whole import write_text
 
 THREE = ("one", "two", "three")
 RESPONSE = ("problem_id", "sample")
@@ -348,7 +349,7 @@ def run(
     for tau, length, seen in (("1.00", "first", shards[:1]), ("0.75", "median", shards)):
         point = f"model=small/source=stories/tau={tau}/length={length}/budget=2x100-s0"
         path = Path("results/calibration", point, "visited.json")
-        store.write_text(path, str(seen).replace("'", '"'))
+        write_text(path, str(seen).replace("'", '"'))
         flags += ["--visited", str(path)]
     table = Path("results/problems/source=stories/problems.parquet")
     write(problems, Problems, table)

@@ -16,7 +16,7 @@ from ssgr.config import Model
 from ssgr.errors import SsgrError, TableError
 from ssgr.points import keys_of
 from ssgr.tables import Calibration, Funnel, TokenSequences, read, read_spec
-from ssgr.whole_folder import whole_folder
+from ssgr.whole import whole_folder
 
 DATA = "data/train-00000-of-00001.parquet"
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {

@@ -1,6 +1,5 @@
 """The model card of a pruned checkpoint: what it is, how to use it, and how it was made."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ssgr.cards.facts import Facts, facts_of
 from ssgr.labels import pruner_name, sparsity_name
 from ssgr.points import NONE
+from ssgr.whole import write_text
 
 README = "README.md"
 SHOWN_KEYS = ("source", "tau", "length", "budget", "pruner")
@@ -79,14 +79,9 @@ def write_card(folder: Path, scores: pl.DataFrame | None = None) -> None:
 
     Raises:
         TableError: one of its reports is missing, or is none.
+        SsgrError: the card cannot be written.
     """
-    text = card(facts_of(folder, scores))
-    aside = folder / f".{README}.{os.getpid()}.partial"
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, folder / README)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(folder / README, card(facts_of(folder, scores)))
 
 
 def _compared(scores: pl.DataFrame | None) -> list[dict[str, Any]]:

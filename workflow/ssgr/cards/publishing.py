@@ -7,7 +7,7 @@ import polars as pl
 from ssgr import tables
 from ssgr.cards.model import README, write_card
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
-from ssgr.whole_folder import take_along, whole_folder
+from ssgr.whole import take_along, whole_folder
 
 REPORTS = {MATRICES: tables.PruningReport, BLOCKS: tables.BlockReport}
 PRIVATE = "prune"

@@ -9,9 +9,9 @@ from pydantic import Field
 from ssgr.config import Config, Strict
 from ssgr.grading.judging import Judging
 from ssgr.pool import receipts
-from ssgr.pool.store import write_text
 from ssgr.provenance import describe
 from ssgr.tables import Problems, Responses, Verdicts, read, write
+from ssgr.whole import write_text
 
 
 class VerdictsCommand(Strict):

@@ -11,8 +11,8 @@ from ssgr.config import Strict
 from ssgr.errors import SsgrError
 from ssgr.grading.verdict import VerdictName
 from ssgr.pool import receipts
-from ssgr.pool.store import write_text
 from ssgr.tables import Grades, Problems, Responses, read
+from ssgr.whole import write_text
 
 if TYPE_CHECKING:  # scipy
     from ssgr.hand_check.outcome import Row

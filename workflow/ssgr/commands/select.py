@@ -11,7 +11,6 @@ from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
 from ssgr.errors import PoolError, SsgrError
 from ssgr.pool import receipts
-from ssgr.pool.store import write_text
 from ssgr.provenance import describe
 from ssgr.selection import LENGTH_RULES, Tally, choose, funnel, merge, tally
 from ssgr.settling import Demand, settled
@@ -26,6 +25,7 @@ from ssgr.tables import (
     read,
     write,
 )
+from ssgr.whole import write_text
 
 COUNTS = "funnel.parquet"
 UNDECIDED = "undecided (stopped early under another grader)"

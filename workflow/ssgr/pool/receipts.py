@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from ssgr import tables
 from ssgr.config import Strict
 from ssgr.errors import PoolError, TableError
-from ssgr.pool.store import DRAW_AGAIN, Receipt, write_text
+from ssgr.pool.store import DRAW_AGAIN, Receipt
+from ssgr.whole import write_text
 
 
 class Reference(Strict):

@@ -13,6 +13,7 @@ from ssgr.pool.receipts import SampledShard, open_part, refer
 from ssgr.provenance import describe, rows_digest
 from ssgr.settling import Needs, joined
 from ssgr.tables import Responses
+from ssgr.whole import write_text
 
 Parts = list[tuple[Path, store.ResponsesReceipt]]
 
@@ -123,7 +124,7 @@ class Shard:
             if parts:
                 part, receipt = parts[-1]
                 learnt = receipt.model_copy(update=settles)
-                store.write_text(store.receipt_path(part), learnt.model_dump_json(indent=1) + "\n")
+                write_text(store.receipt_path(part), learnt.model_dump_json(indent=1) + "\n")
             return
         digest = store.check_manifest(self.path.parent, self.manifest)
         if digest is None:

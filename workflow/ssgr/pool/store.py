@@ -20,6 +20,7 @@ from ssgr.config import Model, Sampling
 from ssgr.errors import PoolError
 from ssgr.provenance import SAMPLING_VERSION, fingerprint
 from ssgr.settling import Needs
+from ssgr.whole import write_text
 
 MANIFEST = "manifest.json"
 SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
@@ -262,27 +263,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all.
-
-    Raises:
-        PoolError: it cannot be written (read-only, disk full); names the file.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    except OSError as error:
-        raise PoolError(
-            f"{path} cannot be written ({error.strerror or error}): make room, or give its folder "
-            "write permission"
-        ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def checksum(path: Path) -> str:

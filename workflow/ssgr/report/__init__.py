@@ -5,13 +5,13 @@ to and ``pool_statistics`` what is known of the pool; ``charts`` and ``pool_char
 ``page`` sets the page.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ssgr.config import Config
 from ssgr.report.gather import ReportTables, gather
 from ssgr.report.page import render
+from ssgr.whole import write_text
 
 __all__ = ["ReportTables", "gather", "render", "write_report"]
 
@@ -27,12 +27,6 @@ def write_report(
         ReportError: a wanted table does not exist, or nothing of a wanted pool; names its keys.
         TableError: a wanted table is truncated or of another schema.
         PoolError: a part of the pool is gone or has changed.
+        SsgrError: the page cannot be written.
     """
-    page = render(gather(results, pool, config, graded), config)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        aside.write_text(page, encoding="utf-8")
-        os.replace(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(out, render(gather(results, pool, config, graded), config))

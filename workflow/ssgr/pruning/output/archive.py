@@ -24,7 +24,7 @@ from torch import Tensor
 from ssgr.errors import ModelError
 from ssgr.pruning.model.weights import INDEX, WeightFiles
 from ssgr.pruning.output.tensor_file import Kind, TensorFile, bits, kinds_in
-from ssgr.whole_folder import take_along, whole_folder
+from ssgr.whole import take_along, whole_folder
 
 FORMAT = "sparse-bitmask"
 LAST_READER = "0.13.0"

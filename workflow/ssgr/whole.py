@@ -1,9 +1,9 @@
-"""Folders that appear whole or not at all: written aside, then renamed."""
+"""Folders and small files that appear whole or not at all: written aside, then renamed."""
 
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ssgr.errors import SsgrError
@@ -43,3 +43,24 @@ def take_along(files: Iterable[Path], folder: Path, *, link: bool = False) -> No
             except OSError:  # another file system, or one without hard links
                 target.unlink(missing_ok=True)
         shutil.copyfile(file, target)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all.
+
+    Raises:
+        SsgrError: it cannot be written (read-only, disk full); names the file.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    except OSError as error:
+        raise SsgrError(
+            f"{path} cannot be written ({error.strerror or error}): make room, or give its folder "
+            "write permission"
+        ) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
