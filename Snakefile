@@ -23,10 +23,12 @@ include: "workflow/rules/calibration.smk"
 include: "workflow/rules/pruning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/verification.smk"
 include: "workflow/rules/hand_check.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/abacus.smk"
+include: "workflow/rules/smollm2.smk"
 
 
 onstart:
@@ -36,4 +38,4 @@ onstart:
 rule all:
     default_target: True
     input:
-        REPORT,
+        PAPER if CONFIG.target == "paper" else REPORT,

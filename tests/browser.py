@@ -1,5 +1,6 @@
 """A headless Chromium, driven over its debugging pipe: real keys, real reloads, real downloads."""
 
+import base64
 import json
 import os
 import shutil
@@ -27,12 +28,14 @@ class Browser:
         self.to, self.from_ = to, from_
         self.number, self.buffer, self.session = 0, b"", ""
         self.events: list[str] = []
+        self.pointer = [0.0, 0.0]
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
         self.session = attached["sessionId"]
         self.send("Page.enable")
         self.send("Log.enable")
         self.send("Runtime.enable")
+        self.send("Network.enable")
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and return its result; events that come before it are kept by name."""
@@ -95,10 +98,50 @@ class Browser:
         return str(self.run(f"document.querySelector({json.dumps(selector)}).textContent"))
 
     def complaints(self) -> list[str]:
-        """Errors and refused requests that the page has caused so far."""
+        """Errors, warnings and refused requests that the page has caused so far."""
         self.run("0")
-        names = ("Runtime.exceptionThrown", "Log.entryAdded")
-        return [event for event in self.events if json.loads(event)["method"] in names]
+        return [event for event in self.events if _is_complaint(json.loads(event))]
+
+    def requests(self) -> set[str]:
+        """What the page has asked for so far, itself included; data URLs aside."""
+        self.run("0")
+        events = [json.loads(event) for event in self.events]
+        asked = [event["params"]["request"]["url"] for event in events
+                 if event["method"] == "Network.requestWillBeSent"]  # fmt: skip
+        return {url for url in asked if not url.startswith("data:")}
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the page a window of so many CSS pixels; a narrow one is a phone's."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
+
+    def hover(self, expression: str) -> None:
+        """Move the pointer to the middle of the element that an expression yields."""
+        box = self.run(
+            f"(() => {{ const one = {expression}; one.scrollIntoView({{block: 'center'}});"
+            " const box = one.getBoundingClientRect();"
+            " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+        )
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+        self.pointer = box
+
+    def click(self, expression: str) -> None:
+        """Click on the middle of the element that an expression yields."""
+        self.hover(expression)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send("Input.dispatchMouseEvent", type=kind, x=self.pointer[0], y=self.pointer[1],
+                      button="left", clickCount=1)  # fmt: skip
+
+    def screenshot(self, out: Path) -> None:
+        """Write what the window shows as PNG."""
+        shot = self.send("Page.captureScreenshot", format="png")
+        out.write_bytes(base64.b64decode(shot["data"]))
+
+
+def _is_complaint(event: dict[str, Any]) -> bool:
+    if event["method"] == "Runtime.consoleAPICalled":
+        return event["params"]["type"] in ("error", "warning", "assert")
+    return event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")
 
 
 @contextmanager

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 POOL: dict[str, object] = {"path": "../pool", "shard_size": 5, "wave": 2}
-TINY = {
+TINY: dict[str, Any] = {
     "pool": POOL,
     "run": {"models": ["abacus"], "pruners": ["wanda"], "sparsities": ["2:4"]},
     "sources": {
@@ -25,8 +26,23 @@ TINY = {
     "sampling": {"n": 4, "max_tokens": 512, "seed": 0},
     "evaluation": {"n": 2, "max_tokens": 64, "seed": 1},
     "budget": {"sequences": 3, "tokens": 600},
+    "experiments": None,
 }
-TAU_ADDED = {"calibrations": {"SSGR-0.50": {"source": "stories", "tau": 0.50, "length": "median"}}}
+TAU_ADDED: dict[str, object] = {
+    "run": {**TINY["run"], "calibrations": ["C4", "MathR", "SGR", "SSGR", "Tau-0.50"]}
+}
+
+
+def point(
+    tau: str, length: str, budget: str, model: str = "abacus", source: str = "stories"
+) -> str:
+    """The folders of a calibration set."""
+    drawn = (model, "math", "kept") if tau != "none" else ("none",) * 3
+    generator, verifier, thinking = drawn
+    return (
+        f"model={model}/source={source}/generator={generator}/verifier={verifier}/tau={tau}"
+        f"/length={length}/thinking={thinking}/budget={budget}"
+    )
 
 
 @dataclass

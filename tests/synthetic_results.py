@@ -9,11 +9,12 @@ import polars as pl
 
 from small_pool import SmallPool
 from ssgr import settling, tables
-from ssgr.config import REFERENCE_LENGTHS, AbacusSet, Config
+from ssgr.config import REFERENCE_LENGTHS, RUN, AbacusSet, Config
 from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points, wave
 from ssgr.pool import receipts, store
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Perplexity, Summary
 from ssgr.scores import score
+from synthetic_answers import write_answers, write_benchmark, write_source
 
 BASE: dict[str, Any] = {
     "title": "Pruning abacus",
@@ -90,15 +91,18 @@ def make_grades(rng: np.random.Generator, ability: float, problems: int, n: int)
 
 
 def write_results(results: Path, pool: Path, config: Config, seed: int = 0, hold: int = 60) -> None:
-    """Write every file that the report of ``config`` reads; ``hold`` problems a benchmark."""
+    """Write every file that the pages of ``config`` read; ``hold`` problems a benchmark."""
     rng = np.random.default_rng(seed)
-    for row in points(config).iter_rows(named=True):
+    for benchmark in config.run_benchmarks:
+        write_benchmark(results, benchmark, hold)
+    for row in points(config, RUN, *config.experiments).iter_rows(named=True):
         harder = 0.6 * (row["pruner"] != "sparsegpt") + 0.9 * (row["sparsity"] == "2-4")
         loss = 0.0 if row["pruner"] == NONE else LOSS.get(row["label"], 2.5) + harder
         for benchmark in config.run_benchmarks:
             grades = make_grades(rng, EASE.get(benchmark, 0.0) - loss, hold, config.evaluation.n)
             place = folder(results / "scores", row, CHECKPOINT_KEYS) / f"benchmark={benchmark}"
             tables.write(score(grades), tables.Scores, place / "scores.parquet")
+            write_answers(place, grades)
         if row["pruner"] != NONE:
             place = folder(results / "checkpoints", row, CHECKPOINT_KEYS)
             write_checkpoint(rng, place, row, loss)
@@ -221,7 +225,8 @@ def write_shard(
     rows = grades.select("problem_id", "sample", "tokens").rows()
     part = small.draw(shard, rows, seconds=seconds, gpus=gpus, resumed=resumed)
     graded = small.grade(part, grades["correct"].to_list())
-    receipt = results / "receipts" / "grades" / small.key / f"{shard}.json"
+    judged_by = f"verifier={config.sources[source].method}"
+    receipt = results / "receipts" / "grades" / small.key / judged_by / f"{shard}.json"
     drawn = receipts.refer(pool, part, store.read_receipt(part, store.ResponsesReceipt))
     judged = receipts.refer(pool, graded, store.read_receipt(graded, store.GradesReceipt))
     receipts.write(
@@ -229,20 +234,10 @@ def write_shard(
     )
     data = config.sources[source].data
     assert isinstance(data, AbacusSet)
-    _write_problems(results, source, data.count)
+    write_source(results, source, data.count)
     return receipt
 
 
 def graded_shards(results: Path) -> Sequence[Path]:
     """The receipts of all graded shards of a results folder, in order."""
     return sorted((results / "receipts" / "grades").rglob("*.json"))
-
-
-def _write_problems(results: Path, source: str, count: int) -> None:
-    path = results / "problems" / f"source={source}" / "problems.parquet"
-    if not path.exists():
-        names = [f"p{index:05d}" for index in range(count)]
-        table = pl.DataFrame({"problem_id": names, "question": ["What?"] * count})
-        empty = {name: pl.lit(None, dtype=pl.String) for name in ("solution", "answer", "subject",
-                 "level")}  # fmt: skip
-        tables.write(table.with_columns(**empty), tables.Problems, path)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from experiment import POOL, TINY, Experiment, copy_of_the_workflow, logs
+from experiment import point as calibration_point
 from small_pool import SmallPool
 from ssgr.__main__ import main
 from ssgr.audit import agreement
@@ -347,7 +348,7 @@ def run(
         shards.append(str(receipt))
     flags = []
     for tau, length, seen in (("1.00", "first", shards[:1]), ("0.75", "median", shards)):
-        point = f"model=small/source=stories/tau={tau}/length={length}/budget=2x100-s0"
+        point = calibration_point(tau, length, "2x100-s0", "small")
         path = Path("results/calibration", point, "visited.json")
         write_text(path, str(seen).replace("'", '"'))
         flags += ["--visited", str(path)]
@@ -441,7 +442,7 @@ def gathered(run: list[str], config: Config = CONFIG) -> list[AuditedPool]:
 
 
 @pytest.mark.parametrize(("flag", "missing"), [
-    ("--visited", "tau=1.00, length=first, budget=2x100-s0: its file was not named (--visited)"),
+    ("--visited", "length=first, thinking=kept, budget=2x100-s0: its file was not named"),
     ("--problems", "source=stories: its file was not named (--problems)"),
 ])  # fmt: skip
 def test_files_that_were_not_named_are_errors(run: list[str], flag: str, missing: str) -> None:
@@ -473,7 +474,7 @@ def experiment(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (base / "project").mkdir(parents=True)
     experiment = Experiment(copy_of_the_workflow(root, base / "project"), base / "first")
     experiment.configure(
-        {"run": {**TINY["run"], "calibrations": ["SSGR"]}},  # type: ignore[dict-item]
+        {"run": {**TINY["run"], "calibrations": ["SSGR"]}},
         {"pool": {**POOL, "path": "p", "wave": 1}, "budget": {"sequences": 2, "tokens": 600}},
     )
     yield experiment
@@ -493,7 +494,7 @@ def test_the_target_audits_what_was_selected_and_runs_once(experiment: Experimen
     style = experiment.workflow / "workflow" / "ssgr" / "audit" / "style.css"
     style.write_text(style.read_text() + "\nbody { margin: 0 }\n")
     assert experiment.plan("verification") == {"verification": 1}
-    experiment.configure({"run": {**TINY["run"], "calibrations": ["MathR"]}})  # type: ignore[dict-item]
+    experiment.configure({"run": {**TINY["run"], "calibrations": ["MathR"]}})
     code, said = experiment.snakemake("--dry-run", "verification")
     assert code != 0
     assert "no calibration of this run is taken from a model's responses" in said
@@ -501,7 +502,7 @@ def test_the_target_audits_what_was_selected_and_runs_once(experiment: Experimen
 
 def check_selection(directory: Path, verdicts: pl.DataFrame) -> None:
     """By the configured method's verdicts, what was selected is selected."""
-    point = "model=abacus/source=stories/tau=0.75/length=median/budget=2x600-s0"
+    point = calibration_point("0.75", "median", "2x600-s0")
     folder = directory / "results" / "calibration" / point
     shards = [directory / name for name in json.loads((folder / "visited.json").read_text())]
     parts = [part for shard in shards for part in receipts.read(shard, receipts.GradedShard).parts]

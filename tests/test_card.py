@@ -14,6 +14,7 @@ import yaml
 from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM
 
+from experiment import point
 from pruned_checkpoint import FUNNEL, PERPLEXITY, WARNINGS, calibration_set, prune
 from ssgr import tables
 from ssgr.__main__ import main
@@ -25,8 +26,8 @@ from ssgr.errors import ReportError, TableError
 from ssgr.pruning.output.archive import pack
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
 
-POINT = "model=abacus/source=stories/tau=0.75/length=median/budget=48x512-s0"
-DENSE = "model=abacus/source=none/tau=none/length=none/budget=none/pruner=none/sparsity=0"
+POINT = point("0.75", "median", "48x512-s0")
+DENSE = point("none", "none", "none", source="none") + "/pruner=none/sparsity=0"
 PRUNED = f"{POINT}/pruner=magnitude/sparsity=2-4"
 
 

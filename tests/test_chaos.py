@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment import TINY, Experiment, copy_of_the_workflow, logs
+from experiment import TINY, Experiment, copy_of_the_workflow, logs, point
 from ssgr import tables
 from ssgr.locks import holders
 from ssgr.pool.verification import verify
@@ -30,7 +30,7 @@ def configured(workflow: Path, directory: Path, pool: str, sequences: int) -> Ex
             "pool": {"path": pool, "shard_size": 4, "wave": 2},
             "sampling": {"n": 8, "max_tokens": 512, "seed": 0},
             "budget": {"sequences": sequences, "tokens": 600},
-            "run": {**TINY["run"], "calibrations": ["SGR", "SSGR"][: len(POINTS[sequences])]},  # type: ignore[dict-item]
+            "run": {**TINY["run"], "calibrations": ["SGR", "SSGR"][: len(POINTS[sequences])]},
         }
     )
     return experiment
@@ -38,8 +38,7 @@ def configured(workflow: Path, directory: Path, pool: str, sequences: int) -> Ex
 
 def targets(sequences: int) -> list[str]:
     return [
-        "results/calibration/model=abacus/source=stories/"
-        f"tau={tau}/length={length}/budget={sequences}x600-s0/calibration.parquet"
+        f"results/calibration/{point(tau, length, f'{sequences}x600-s0')}/calibration.parquet"
         for tau, length in POINTS[sequences].items()
     ]
 

@@ -15,10 +15,12 @@ from experiment import (
     Experiment,
     copy_of_the_workflow,
     logs,
+    point,
     replace,
     sampling,
 )
 from ssgr import tables
+from ssgr.points import CHECKPOINT_KEYS
 
 MODEL_RULES = {"sample", "sample_benchmark", "prune"}
 
@@ -50,8 +52,7 @@ def tallied(experiment: Experiment) -> list[str]:
     """The targets that need the pool and no more: the first tally of each point of the pool."""
     points = [("1.00", "first"), ("0.75", "median")]
     return [
-        "results/tally/model=abacus/source=stories/"
-        f"tau={tau}/length={length}/budget=3x600-s0/wave=0000/candidates.parquet"
+        f"results/tally/{point(tau, length, '3x600-s0')}/wave=0000/candidates.parquet"
         for tau, length in points
     ]
 
@@ -62,7 +63,7 @@ def test_every_stage_left_its_table(done: Experiment) -> None:
     for label in ("Dense", "C4", "MathR", "SGR", "SSGR"):
         assert label in page
     scores = pl.scan_parquet(results / "scores" / "**/scores.parquet", hive_partitioning=True)
-    keys = {"model", "source", "tau", "length", "budget", "pruner", "sparsity", "benchmark"}
+    keys = {*CHECKPOINT_KEYS, "benchmark"}
     table = scores.collect()
     assert keys <= set(table.columns)
     assert len(table) == (1 + 4) * 4
@@ -104,7 +105,7 @@ def test_grading_code_regrades_and_samples_no_pool(done: Experiment, edited: Pat
 
 
 @pytest.mark.parametrize(
-    "file", ["tables.py", "config/run.py", "problems.py", "commands/sample.py"]
+    "file", ["tables.py", "config/run.py", "problems/__init__.py", "commands/sample.py"]
 )
 def test_no_edit_of_shared_code_throws_the_pool_away(
     done: Experiment, edited: Path, file: str
@@ -182,8 +183,8 @@ def test_a_larger_budget_extends_the_same_pool(done: Experiment) -> None:
     second = Experiment(done.workflow, base / "grown")
     budget = {"sequences": 7, "tokens": 600}
     second.configure({"pool": {**POOL, "path": str(pool)}, "budget": budget})
-    point = "model=abacus/source=stories/tau=0.75/length=median/budget=7x600-s0"
-    target = f"results/calibration/{point}/calibration.parquet"
+    folders = point("0.75", "median", "7x600-s0")
+    target = f"results/calibration/{folders}/calibration.parquet"
     code, said = second.snakemake(target)
     assert code == 0, said + logs(second)
     assert len(tables.read(second.directory / target, tables.Calibration)) == 7
@@ -258,11 +259,11 @@ def test_mistakes_stop_before_any_job(done: Experiment) -> None:
 def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -> None:
     second = Experiment(done.workflow, done.directory.parent / "fifth")
     calibration = {"H": {"source": "stories", "tau": 0.00, "length": "median"}}
-    run = {**TINY["run"], "calibrations": ["H"]}  # type: ignore[dict-item]
+    run = {**TINY["run"], "calibrations": ["H"]}
     own = {"pool": {**POOL, "path": "pool"}}
     second.configure({"calibrations": calibration, "run": run}, own)
-    point = "model=abacus/source=stories/tau=0.00/length=median/budget=3x600-s0"
-    code, _ = second.snakemake(f"results/calibration/{point}/calibration.parquet")
+    folders = point("0.00", "median", "3x600-s0")
+    code, _ = second.snakemake(f"results/calibration/{folders}/calibration.parquet")
     assert code != 0
     assert re.search(r"good quality +0 problems", logs(second))  # after all 20 of the source
     assert re.search(r"pool +20 problems", logs(second))

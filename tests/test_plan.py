@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from experiment import point as calibration_point
 from small_pool import HUB_MODEL, SmallPool, rows
 from ssgr import points, tables
 from ssgr.__main__ import main
@@ -288,7 +289,7 @@ def test_a_shard_that_lacks_responses_is_not_done(tmp_path: Path) -> None:
 
 def test_jobs_by_what_jobs_took(tmp_path: Path) -> None:
     made = config(tmp_path)
-    point = "model=small/source=prose/tau=none/length=text/budget=6x100-s0"
+    point = calibration_point("none", "text", "6x100-s0", "small", "prose")
     job(made, f"select/{point}.tsv", "9.0")
     job(made, f"prune/{point}/pruner=wanda/sparsity=50.tsv", "30.0")
     job(made, f"prune/{point}/pruner=wanda/sparsity=62.5.tsv", "50.0")
@@ -320,7 +321,7 @@ def test_answers_by_scores_and_by_the_pools_speed(tmp_path: Path) -> None:
     row = planned(made, "answer")
     assert row["tokens"] == 120 * 20
     assert row["gpu_hours"] == pytest.approx(120 * 20 / 2.4 / 3600)
-    point = "model=small/source=none/tau=none/length=none/budget=none/pruner=none/sparsity=0"
+    point = calibration_point("none", "none", "none", "small", "none") + "/pruner=none/sparsity=0"
     folder = Path(made.results) / "scores" / point / "benchmark=easy"
     scores = {
         "problems": 10, "responses": 30, "pass_at_1": 0.5, "standard_error": 0.1,

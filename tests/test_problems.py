@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from ssgr.config import AbacusSet, FileSet
-from ssgr.errors import TableError
+from ssgr.config import AbacusSet, FileSet, PartsSet
+from ssgr.errors import ConfigError, TableError
 from ssgr.grading import PRESETS, judge
-from ssgr.problems import load
+from ssgr.problems import files, load
 from ssgr.tables import Documents, Problems
+from ssgr.validation import load_config
 
 GSM8K = [
     {"question": "How many?", "answer": "It is <<600*2=1200>>1200.\n#### 1,200"},
@@ -199,6 +200,130 @@ def test_the_order_is_seeded_and_a_larger_set_keeps_it(tmp_path: Path) -> None:
     kept = large[0].join(small[0], on="problem_id", how="semi", maintain_order="left")
     assert kept["problem_id"].equals(small[0]["problem_id"])
     assert large[0]["problem_id"].to_list() != [row["id"] for row in rows]
+
+
+def test_only_rows_that_are_asked_for(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"q": f"{language} {level} {done}?", "language": language, "level": level, "done": done}
+        for language in ("en", "zh", None) for level in (1, 2, 3) for done in (True, False)
+    ]  # fmt: skip
+    pl.DataFrame(rows).write_parquet(tmp_path / "x.parquet")
+    for path in (jsonl(tmp_path / "x.jsonl", rows), tmp_path / "x.parquet"):
+        spec = {"path": str(path), "question": "q",
+                "where": {"language": "en", "level": [2, "3"], "done": True}}  # fmt: skip
+        table, _ = load(FileSet.model_validate(spec))
+        assert sorted(table["question"]) == ["en 2 True?", "en 3 True?"]
+        # a row keeps its number, whatever else is taken
+        assert sorted(table["problem_id"]) == ["0000002", "0000004"]
+        with pytest.raises(TableError, match=r"no row with \{'language': 'fr'\} among 18"):
+            load(FileSet.model_validate({**spec, "where": {"language": "fr"}}))
+        with pytest.raises(TableError, match="no column 'lang'"):
+            load(FileSet.model_validate({**spec, "where": {"lang": "en"}}))
+
+
+def test_a_context_goes_before_its_question(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"q": "One?", "c": None},
+        {"q": "Two?", "c": "Let $x=2$."},
+        {"q": "Three?", "c": " "},
+    ]
+    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    table, _ = load(FileSet(path=path, question="q", context="c"))
+    assert set(table["question"]) == {"One?", "Let $x=2$.\n\nTwo?", "Three?"}
+
+
+def test_several_sets_as_one(tmp_path: Path) -> None:
+    gsm8k = FileSet(path=str(jsonl(tmp_path / "g.jsonl", GSM8K)), question="question",
+                    answer="answer", answer_from="after-hashes")  # fmt: skip
+    math = FileSet(path=str(jsonl(tmp_path / "m.jsonl", MATH)), question="problem",
+                   answer="solution", answer_from="last-box", level="level")  # fmt: skip
+    both = PartsSet(parts={"gsm8k": gsm8k, "math": math, "more": AbacusSet(kind="easy", count=3)})
+    table, schema = load(both)
+    assert schema is Problems
+    answers = dict(Problems.validate(table).select("problem_id", "answer").iter_rows())
+    assert answers["gsm8k/0000000"] == "1200"
+    assert answers["math/0000000"] == r"\frac{1}{2}"
+    assert len(answers) == 6
+    assert load(both)[0].equals(table)
+    assert files(both) == [tmp_path / "g.jsonl", tmp_path / "m.jsonl"]
+    assert both.has_answers
+    with pytest.raises(ValidationError, match="some parts hold plain text"):
+        PartsSet(parts={"a": gsm8k, "b": AbacusSet(kind="prose", count=3)})
+
+
+def test_a_row_that_cannot_be_read_is_numbered(tmp_path: Path) -> None:
+    good = json.dumps({"q": "One?"})
+    for bad in ('{"q": "Two?"', "[1]", '"Two?"'):
+        (tmp_path / "x.jsonl").write_text(f"{good}\n\n{bad}\n{good}\n")
+        with pytest.raises(TableError, match="row 2"):
+            load(FileSet(path=str(tmp_path / "x.jsonl"), question="q"))
+    for text in ("", "[]", "\n\n"):
+        (tmp_path / "x.jsonl").write_text(text)
+        with pytest.raises(TableError, match="no column 'q'"):
+            load(FileSet(path=str(tmp_path / "x.jsonl"), question="q"))
+    for whole in (f"[{good}, {good}]", f"[\n{good}\n]", json.dumps({"q": "One?"}, indent=1)):
+        (tmp_path / "x.json").write_text(whole)
+        assert set(load(FileSet(path=str(tmp_path / "x.json"), question="q"))[0]["question"]) == {
+            "One?"
+        }
+
+
+def test_a_column_that_lines_leave_out_is_empty_there(tmp_path: Path) -> None:
+    rows = [{"q": f"{k}?", **({"s": "easy"} if k == 7 else {})} for k in range(20)]
+    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    table, _ = load(FileSet(path=path, question="q", subject="s"))
+    assert table["subject"].null_count() == 19
+
+
+def test_blank_documents_are_left_out_and_blank_questions_refused(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"t": "One."}, {"t": " \n"}, {"t": None}, {"t": "Four."}]
+    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    assert sorted(load(FileSet(path=path, text="t"))[0]["document_id"]) == ["0000000", "0000003"]
+    with pytest.raises(TableError, match=r"2 of 4 rows have no question; first: '0000001'"):
+        load(FileSet(path=path, question="t"))
+
+
+def test_a_separator_of_unicode_ends_no_line(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"t": "One\u2028and\u0085more."}\n{"t": "Two."}\n')
+    assert len(load(FileSet(path=str(tmp_path / "x.jsonl"), text="t"))[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": ["a", "b"], "answer": "a"}, "in place of `answer`"),
+        ({"options": ["a", "a"]}, "names a column twice"),
+        ({"options": ["a"]}, "at least 2 items"),
+        ({"limit": 0}, "greater than or equal to 1"),
+        ({"text": "t"}, "either a `question` column or a `text` column"),
+    ],
+)
+def test_entries_that_contradict_themselves(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        FileSet.model_validate({"path": "x", "question": "q", **changes})
+
+
+PROBLEM: dict[str, Any] = {"loader": "hub", "repo": "a/b", "revision": "main", "files": ["x.csv"],
+                           "question": "q"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (PROBLEM, "benchmarks.mine.data: has no `answer` column"),
+        ({"loader": "parts", "parts": {"a": PROBLEM}}, "mine.data: has no `answer` column"),
+        ({**PROBLEM, "revison": "x"}, r"mine.data.revison: unknown key \(did you mean 'revision'"),
+        ({"loader": "parts", "parts": {"a": {**PROBLEM, "repo": "a"}}},
+         r"mine.data.parts.a.repo: String should match"),
+        ({"loader": "parts", "parts": {"a": {**PROBLEM, "subjet": "x"}}},
+         r"mine.data.parts.a.subjet: unknown key \(did you mean 'subject'"),
+        ({"loader": "parts", "parts": {"a": {**PROBLEM, "question": None, "text": "t"}}},
+         "mine.data: is plain text"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_an_entry_have_a_place(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config({"benchmarks": {"mine": {"data": data}}})
 
 
 def test_the_embedded_generator_fills_the_same_tables() -> None:

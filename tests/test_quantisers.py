@@ -11,6 +11,7 @@ import torch
 import yaml
 from transformers import AutoTokenizer, default_data_collator
 
+from experiment import point
 from pruned_checkpoint import FUNNEL, calibration_set
 from ssgr import tables
 from ssgr.__main__ import main
@@ -20,7 +21,7 @@ from ssgr.errors import SsgrError, TableError
 from ssgr.provenance import describe
 from ssgr.quantisers import DATA, dataset, export
 
-POINT = "model=abacus/source=stories/tau=0.75/length=median/budget=48x512-s0"
+POINT = point("0.75", "median", "48x512-s0")
 
 
 @pytest.fixture(scope="module")

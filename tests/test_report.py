@@ -137,30 +137,40 @@ def main_rows(page: str) -> list[list[tuple[str, str]]]:
     return [row for row in parse(page).tables[0] if len(row) > 1]
 
 
+def without_scripts(page: str) -> str:
+    """The page as it is read without script; no script is loaded from anywhere."""
+    kinds = set(re.findall(r"<script([^>]*)>", page))
+    assert kinds <= {"", ' type="application/json"'}
+    return re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.DOTALL)
+
+
 def test_page_loads_nothing(page: str) -> None:
     parser = parse(page)
     assert all(load.startswith(("data:", "#")) for load in parser.loads), parser.loads
-    assert "<script" not in page
-    assert "@import" not in page
-    outside = set(re.findall(r"https?://[^\s\"'<)]*", page))
-    assert outside <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert not re.search(r"url\(\s*['\"]?(?!#)", page)
+    still = without_scripts(page)
+    assert "@import" not in still
+    outside = set(re.findall(r"https?://[^\s\"'<)}]*", still))
+    paper = "https://arxiv.org/abs/2511.18864"
+    assert outside == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink", paper}
+    assert not re.search(r"url\(\s*['\"]?(?!#)", still)
 
 
 def test_page_is_small_and_fits_a_phone(page: str) -> None:
+    assert len(without_scripts(page).encode()) < 1_000_000
     assert len(page.encode()) < 3_000_000
+    assert page.count("window.vegaEmbed") == 1
     assert 'name="viewport"' in page
-    assert page.count('<div class="wide">') == page.count('<div class="narrow">') == 6
+    assert page.count('<div class="chart wide"') == page.count('<div class="chart narrow"') == 6
 
 
 def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
     ids = parse(page).ids
     assert len(ids) == len(set(ids))
-    assert set(re.findall(r"url\(#([^)]*)\)", page)) <= set(ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", without_scripts(page))) <= set(ids)
 
 
 def test_charts_are_well_formed_and_say_what_they_show(page: str, tree: Path) -> None:
-    charts = re.findall(r"<svg .*?</svg>", page, flags=re.DOTALL)
+    charts = re.findall(r"<svg .*?</svg>", without_scripts(page), flags=re.DOTALL)
     assert len(charts) == 12
     texts = [[node.text for node in ET.fromstring(chart).iter() if node.text] for chart in charts]
     value, error = expected_rows(tree, make_config())[1][1][0]
@@ -229,19 +239,21 @@ def test_stale_files_do_not_show(tree: Path, copy: Path, config: Config) -> None
     write_results(copy / "results", copy / "pool", stale, seed=9)
     scores = next((copy / "results/scores").rglob("sparsity=70"))
     (scores / "benchmark=easy/scores.parquet").write_bytes(b"PAR1 cut")
-    # the dense model is a point of both configurations: put its scores back
-    for path in (tree / "results/scores").rglob("sparsity=0/*/scores.parquet"):
+    # the dense model is a point of both configurations: put its files back
+    for path in (tree / "results/scores").rglob("sparsity=0/*/*.parquet"):
         shutil.copy(path, copy / path.relative_to(tree))
     before = gathered(tree, config)
     after = gathered(copy, config)
+    assert after.samples == before.samples
     for name, table in vars(before).items():
-        assert_frame_equal(getattr(after, name), table)
+        if name != "samples":
+            assert_frame_equal(getattr(after, name), table)
 
 
 @pytest.mark.parametrize(
     ("place", "keys"),
     [
-        ("results/scores/**/source=stories/tau=0.75/**/benchmark=hard/scores.parquet",
+        ("results/scores/**/source=stories/**/tau=0.75/**/benchmark=hard/scores.parquet",
          ["scores.parquet", "source=stories", "tau=0.75", "benchmark=hard", "1 more"]),
         ("results/calibration/**/source=prose/**/calibration.parquet",
          ["calibration.parquet", "source=prose", "length=text"]),
@@ -413,8 +425,8 @@ def test_costs_are_those_of_the_receipts(tmp_path: Path) -> None:
     ]
     found = gather(results, pool, config, shards)
     assert found.costs.to_dicts() == [
-        {"model": "abacus", "source": "stories", "source_problems": 10, "tokens": 340,
-         "timed_tokens": 90 + 188, "resumed": 2, "seconds": 2700.0,
+        {"model": "abacus", "source": "stories", "verifier": "math", "source_problems": 10,
+         "tokens": 340, "timed_tokens": 90 + 188, "resumed": 2, "seconds": 2700.0,
          "gpu_seconds": 3600.0, "cpu_seconds": 900.0}
     ]  # fmt: skip
     said = plain(render(found, config, made=MADE, versions=VERSIONS))
@@ -493,7 +505,8 @@ def test_text_alone_needs_no_pool_and_one_benchmark_no_average(tmp_path: Path) -
     write_report(tmp_path / "results", tmp_path / "pool", config, out)
     text = out.read_text()
     assert "no pool was sampled" in text
-    assert "<script" not in text
+    assert "<script" not in without_scripts(text)
+    assert "<h1>&lt;script&gt;alert(1)&lt;/script&gt;</h1>" in text
     assert [cell for cell, _ in main_rows(text)[0]] == ["Calibration", "hardas AIME"]
     assert [path.name for path in out.parent.iterdir()] == ["index.html"]
 

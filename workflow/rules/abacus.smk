@@ -1,5 +1,6 @@
 # Needs:  nothing but a CPU and about an hour
-# Makes:  the embedded model anew, by `snakemake abacus --cores 1`; not part of the default run
+# Makes:  the embedded models anew, by `snakemake abacus --cores 1` and
+#         `snakemake abacus_qwen3 --cores 1`; not part of the default run
 
 
 rule abacus:
@@ -16,8 +17,21 @@ rule abacus:
         gpu=0,
         mem_mb=4000,
     params:
+        model="abacus",
         code=provenance.code_digest("ssgr.abacus.train"),
     message:
-        "Train abacus, the embedded reasoning model (about an hour on one core)"
+        "Train {params.model}, an embedded reasoning model (an hour or more on one core)"
     shell:
-        "python -m ssgr.abacus --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr.abacus --model {params.model} --out {output:q} > {log:q} 2>&1"
+
+
+use rule abacus as abacus_qwen3 with:
+    output:
+        directory(f"{RESULTS}/abacus-qwen3"),
+    log:
+        f"{LOGS}/abacus-qwen3.log",
+    benchmark:
+        f"{COSTS}/abacus-qwen3.tsv"
+    params:
+        model="abacus-qwen3",
+        code=provenance.code_digest("ssgr.abacus.train"),

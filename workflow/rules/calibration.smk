@@ -1,6 +1,6 @@
 # Needs:  the pool's graded responses, or a source's reference solutions or documents
 # Makes:  {results}/tally/…/wave=…/candidates.parquet: what a calibration point found so far
-#         {results}/calibration/model=…/source=…/tau=…/length=…/budget=…/calibration.parquet
+#         {results}/calibration/model=…/source=…/…/budget=…/calibration.parquet
 #         and beside it held_back.parquet, more of the same that calibrates nothing; funnel.parquet;
 #         and visited.json, the pool's shards that were looked at
 #
@@ -29,7 +29,7 @@ checkpoint tally:
         pool=POOL,
         n=CONFIG.sampling.n,
         early_stop=early_stop_flag,
-        budget=as_json(CONFIG.budget),
+        budget=budget_of_point,
         filters=as_json(CONFIG.filters),
         files=tally_flags,
         code=provenance.code_digest("ssgr.selection", "ssgr.settling"),
@@ -63,10 +63,12 @@ rule select:
         mem_mb=4000,
     params:
         pool=POOL,
-        model=model_source,
+        model=model_calibrated,
         weights=model_weights,
+        generator=generator_flag,
         tau=tau_flag,
-        budget=as_json(CONFIG.budget),
+        thinking=thinking_flag,
+        budget=budget_of_point,
         filters=as_json(CONFIG.filters),
         template=solution_template,
         candidates=candidates_flag,
@@ -78,6 +80,7 @@ rule select:
     shell:
         "python -m ssgr select --length {wildcards.length} {params.tau}"
         " --budget {params.budget:q} --filters {params.filters:q} {params.template}"
-        " --model {params.model:q} --problems {input.problems:q} --pool {params.pool:q}"
+        " --model {params.model:q} {params.generator} {params.thinking}"
+        " --problems {input.problems:q} --pool {params.pool:q}"
         " {params.candidates} --out {output.calibration:q} --funnel {output.funnel:q}"
         " > {log:q} 2>&1"

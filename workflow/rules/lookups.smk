@@ -11,11 +11,6 @@ def as_json(part):
     return json_of_part
 
 
-def model_source(wildcards):
-    """Where a model comes from, as JSON: what pruning and tokenizing depend on."""
-    return points.source_of_model(CONFIG.models[wildcards.model])
-
-
 def model_asked(wildcards):
     """Where a model comes from and how it is asked, as JSON: what its responses depend on."""
     return points.model_asked(CONFIG.models[wildcards.model])
@@ -23,7 +18,8 @@ def model_asked(wildcards):
 
 def model_evaluated(wildcards):
     """The same with the engine that answers benchmarks."""
-    return points.model_asked(CONFIG.models[wildcards.model].for_evaluation())
+    model = CONFIG.models[wildcards.model].for_evaluation()
+    return points.model_asked(CONFIG.benchmarks[wildcards.benchmark].asked_of(model))
 
 
 def model_pruned(wildcards):
@@ -110,14 +106,29 @@ def flags_of_engine(entry):
     return shlex.join(flags)
 
 
-def judging_of_source(model, source):
-    """How a model's responses to a source are judged."""
-    return points.judging(CONFIG, model, CONFIG.sources[source])
+GRADER_KEYS = ("model", "source", "verifier")
+
+
+def judging_of_source(model, source, method=None):
+    """How a model's responses to a source are judged: by the source's method, or another."""
+    return points.judging(CONFIG, model, CONFIG.sources[source], method)
 
 
 def source_judging(wildcards):
     """How responses to this source are judged, as JSON."""
     return judging_of_source(wildcards.model, wildcards.source).model_dump_json()
+
+
+def verifier_judging(wildcards):
+    """How responses to this source are judged by this verifier, as JSON."""
+    return judging_of_source(
+        wildcards.model, wildcards.source, wildcards.verifier
+    ).model_dump_json()
+
+
+def budget_of_point(wildcards):
+    """What is asked of a calibration set, as JSON."""
+    return CONFIG.budget.of_key(wildcards.budget).model_dump_json()
 
 
 def pool_shard(wildcards):
@@ -128,7 +139,7 @@ def pool_shard(wildcards):
 def grades_folder(wildcards):
     """The pool's folder of grades by this grader: how it judges, and its code."""
     folder = os.path.dirname(f"{POOL}/grades/{SHARD}".format(**wildcards))
-    grader = judging_of_source(wildcards.model, wildcards.source).digest
+    grader = judging_of_source(*(wildcards[key] for key in GRADER_KEYS)).digest
     return f"{folder}/grader={grader}"
 
 
@@ -189,20 +200,16 @@ def shard_state(wildcards):
     return "Take from the pool:" if is_in_the_pool(wildcards) else "Sample"
 
 
-def shards_of_wave(stage, wildcards, wave):
-    """The receipts of a wave's shards: of `responses` or of `grades`."""
+def wave_of_grades(wildcards):
+    """The graded shards of this wave, of the model that generates."""
     return expand(
-        f"{RECEIPTS}/{stage}/{SHARD}.json",
-        model=wildcards.model,
+        f"{RECEIPTS}/grades/{GRADED}.json",
+        model=wildcards.generator,
         source=wildcards.source,
         sampling=CONFIG.sampling.key,
-        shard=points.wave(CONFIG.pool, wave),
+        verifier=wildcards.verifier,
+        shard=points.wave(CONFIG.pool, int(wildcards.wave)),
     )
-
-
-def wave_of_grades(wildcards):
-    """The graded shards of this wave."""
-    return shards_of_wave("grades", wildcards, int(wildcards.wave))
 
 
 def tally_before(wildcards):
@@ -251,6 +258,28 @@ def is_enough(tally, problems, wave):
         raise WorkflowError(str(error)) from None
 
 
+def model_calibrated(wildcards):
+    """Where the pruned model comes from; and how it is asked, if a sequence is rendered anew."""
+    as_drawn = wildcards.generator in ("none", wildcards.model)
+    entry = CONFIG.models[wildcards.model]
+    if as_drawn and wildcards.thinking != "dropped":
+        return points.source_of_model(entry)
+    return points.model_rendered(entry)
+
+
+def generator_flag(wildcards):
+    """The model that generated the responses, if it is another than the pruned one, as a flag."""
+    if wildcards.generator in ("none", wildcards.model):
+        return ""
+    entry = CONFIG.models[wildcards.generator]
+    return shlex.join(["--generator", points.model_rendered(entry)])
+
+
+def thinking_flag(wildcards):
+    """Whether a response keeps its thinking, as a flag."""
+    return "--no-thinking" if wildcards.thinking == "dropped" else ""
+
+
 def last_tally(wildcards):
     """What the pool offers to this calibration point; nothing for references and text."""
     return [] if wildcards.length in REFERENCE_LENGTHS else tallies(dict(wildcards))[-1]
@@ -267,6 +296,12 @@ def visited_flags(wildcards, input):
 
 
 def source_data(wildcards):
+    """What a source's problems are: where they come from, and what is kept out, as JSON."""
+    entry = CONFIG.sources[wildcards.source]
+    return entry.model_dump_json(include={"data", "apart_from", "overlap"})
+
+
+def source_set(wildcards):
     """Where a source's problems come from, as JSON."""
     return CONFIG.sources[wildcards.source].data.model_dump_json()
 
@@ -294,15 +329,28 @@ def benchmark_files(wildcards):
     return data_files(CONFIG.benchmarks[wildcards.benchmark].data)
 
 
+def kept_apart(wildcards):
+    """The problems of the benchmarks that a source must not hold."""
+    names = CONFIG.sources[wildcards.source].apart_from
+    return [BENCHMARK.format(benchmark=name) for name in names]
+
+
+def apart_flags(wildcards, input, output):
+    """What a source's problems are kept apart from, and where dropped ones are listed, as flags."""
+    entry = CONFIG.sources[wildcards.source]
+    tables = json.dumps(dict(zip(entry.apart_from, input.apart_from)))
+    flags = ["--dropped", output.dropped, "--overlap", str(entry.overlap)]
+    return shlex.join([*flags, "--apart-from", tables])
+
+
 def check_pool():
     """Refuse a pool that was made by another model, prompt or engine under the same name."""
-    for source in {entry.source for entry in CONFIG.run_calibrations.values()}:
-        for name in CONFIG.run.models:
-            keys = {"model": name, "source": source, "sampling": CONFIG.sampling.key}
-            folder = Path(pool_shard({**keys, "shard": "any"})).parent
-            wanted = store.manifest(CONFIG.models[name], CONFIG.sampling.drawn)
-            store.check_manifest(folder, wanted)
-            store.check_shard_size(folder, CONFIG.pool.shard_size)
+    for name, source in points.pools(CONFIG):
+        keys = {"model": name, "source": source, "sampling": CONFIG.sampling.key}
+        folder = Path(pool_shard({**keys, "shard": "any"})).parent
+        wanted = store.manifest(CONFIG.models[name], CONFIG.sampling.drawn)
+        store.check_manifest(folder, wanted)
+        store.check_shard_size(folder, CONFIG.pool.shard_size)
 
 
 try:
@@ -388,17 +436,75 @@ def checkpoint_flag(wildcards, input):
 
 def report_inputs(wildcards):
     """Everything that the configured run computes."""
-    keys = points.points(CONFIG).to_dicts()
+    return results_of([RUN])
+
+
+def paper_inputs(wildcards):
+    """Everything that the experiments compute, and what each of them shows."""
+    names = list(CONFIG.experiments)
+    if not names:
+        raise WorkflowError(
+            "the configuration has no `experiments`: there is no table to make"
+        )
+    return results_of(names) | {
+        "experiments": [EXPERIMENT.format(experiment=n) for n in names]
+    }
+
+
+def experiment_inputs(wildcards):
+    """What one table or figure shows."""
+    found = results_of([wildcards.experiment])
+    shown = {name: found[name] for name in ("scores", "sets", "visited")}
+    return shown | {
+        "published": published_numbers(CONFIG.experiments[wildcards.experiment])
+    }
+
+
+def published_numbers(entry):
+    """The file of published numbers that an experiment stands beside; nothing without any."""
+    file, named, _ = (entry.published or "").rpartition("#")
+    default = os.path.join(workflow.basedir, "resources", "published.csv")
+    return [] if entry.published is None else [file if named else default]
+
+
+def config_of_experiment(wildcards):
+    """What a table or figure rests on of the configuration, as JSON."""
+    return narrowed(CONFIG, wildcards.experiment).model_dump_json()
+
+
+def config_of_paper(wildcards):
+    """What all experiments rest on, as JSON."""
+    return narrowed(CONFIG, *CONFIG.experiments).model_dump_json()
+
+
+def config_of_run(wildcards):
+    """What the run rests on, as JSON."""
+    return narrowed(CONFIG, RUN).model_dump_json()
+
+
+def results_of(names):
+    """The files of these selections, each once."""
+    keys = (
+        points.points(CONFIG, *names)
+        .drop("label")
+        .unique(maintain_order=True)
+        .to_dicts()
+    )
+    scores = [
+        f"{SCORES}/scores.parquet".format(**key, benchmark=benchmark)
+        for name in names
+        for key in points.points(CONFIG, name).to_dicts()
+        for benchmark in CONFIG.selection(name).benchmarks
+    ]
+    benchmarks = {each for name in names for each in CONFIG.selection(name).benchmarks}
     return {
-        "scores": [
-            f"{SCORES}/scores.parquet".format(**key, benchmark=name)
-            for key in keys
-            for name in CONFIG.run_benchmarks
-        ],
+        "scores": list(dict.fromkeys(scores)),
+        "problems": [BENCHMARK.format(benchmark=each) for each in sorted(benchmarks)],
         "checkpoints": [
             CHECKPOINT.format(**key) for key in keys if key["pruner"] != "none"
         ],
         "funnels": sets_of_run(keys, "funnel.parquet"),
+        "sets": sets_of_run(keys, "calibration.parquet"),
         "visited": sets_of_run(keys, "visited.json"),
     }
 
@@ -422,7 +528,8 @@ def visited_of_pool(wildcards):
     keys = [
         key
         for key in calibrations_of_pools()
-        if (key["model"], key["source"]) == (wildcards.model, wildcards.source)
+        if (key["generator"], key["source"]) == (wildcards.model, wildcards.source)
+        and key["verifier"] == CONFIG.sources[wildcards.source].method
     ]
     return {
         "visited": [f"{CALIBRATION}/visited.json".format(**key) for key in keys],
@@ -439,7 +546,7 @@ def audited_pools(wildcards):
             "to verify. Name one with a tau in `calibrations`."
         )
     return {
-        "verdicts": sorted({VERDICTS.format(**key) for key in keys}),
+        "verdicts": sorted({of_generator(VERDICTS, key) for key in keys}),
         "problems": sorted({SOURCE.format(**key) for key in keys}),
         "visited": [f"{CALIBRATION}/visited.json".format(**key) for key in keys],
     }
@@ -463,4 +570,9 @@ def hand_check_pages(wildcards):
             "no calibration of this run is taken from a model's responses: there are no verdicts "
             "to check. Of a benchmark's: `ssgr hand-check --responses … --grades … --problems …`"
         )
-    return sorted({HAND_CHECK.format(**key) for key in keys})
+    return sorted({of_generator(HAND_CHECK, key) for key in keys})
+
+
+def of_generator(path, key):
+    """A file about the responses that a calibration set is taken from."""
+    return path.format(model=key["generator"], source=key["source"])

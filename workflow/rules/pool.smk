@@ -55,11 +55,11 @@ rule grade:
         responses=f"{RECEIPTS}/responses/{SHARD}.json",
         problems=SOURCE,
     output:
-        f"{RECEIPTS}/grades/{SHARD}.json",
+        f"{RECEIPTS}/grades/{GRADED}.json",
     log:
-        f"{LOGS}/grade/{SHARD}.log",
+        f"{LOGS}/grade/{GRADED}.log",
     benchmark:
-        f"{COSTS}/grade/{SHARD}.tsv"
+        f"{COSTS}/grade/{GRADED}.tsv"
     conda:
         "../../envs/ssgr.yaml"
     threads: 1
@@ -69,10 +69,10 @@ rule grade:
     params:
         pool=POOL,
         rows=shard_rows,
-        judging=source_judging,
+        judging=verifier_judging,
         grades=grades_folder,
     message:
-        "Grade {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
+        "Grade {wildcards.model} on {wildcards.source} by {wildcards.verifier}, problems {wildcards.shard}"
     shell:
         "python -m ssgr grade-shard --pool {params.pool:q} --responses {input.responses:q}"
         " --problems {input.problems:q} {params.rows} --judging {params.judging:q} --judging.workers {threads}"

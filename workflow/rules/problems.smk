@@ -1,12 +1,17 @@
-# Needs:  the registry's sources and benchmarks (a generator, or local files)
+# Needs:  the registry's sources and benchmarks: a generator, local files, or files of the hub
 # Makes:  {results}/problems/source=…/problems.parquet and …/benchmark=…/problems.parquet
+#         {results}/problems/source=…/dropped.parquet: duplicates, and what a benchmark asks too
+#
+# A confidential benchmark's problems stand in the user's cache; problems.parquet is a link to them.
 
 
 rule source_problems:
     input:
-        source_files,
+        files=source_files,
+        apart_from=kept_apart,
     output:
-        SOURCE,
+        problems=SOURCE,
+        dropped=DROPPED,
     log:
         f"{LOGS}/problems/source={{source}}.log",
     benchmark:
@@ -16,27 +21,30 @@ rule source_problems:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=2000,
+        mem_mb=4000,
     params:
-        data=source_data,
-        code=provenance.code_digest("ssgr.problems"),
+        data=source_set,
+        apart=apart_flags,
+        code=provenance.code_digest("ssgr.problems", "ssgr.problems.apart"),
     message:
         "Problems of the source {wildcards.source}"
     shell:
-        "python -m ssgr problems --data {params.data:q} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr problems --data {params.data:q} --out {output.problems:q} {params.apart}"
+        " > {log:q} 2>&1"
 
 
 use rule source_problems as benchmark_problems with:
     input:
-        benchmark_files,
+        files=benchmark_files,
     output:
-        BENCHMARK,
+        problems=BENCHMARK,
     log:
         f"{LOGS}/problems/benchmark={{benchmark}}.log",
     benchmark:
         f"{COSTS}/problems/benchmark={{benchmark}}.tsv"
     params:
         data=benchmark_data,
+        apart="",
         code=provenance.code_digest("ssgr.problems"),
     message:
         "Problems of the benchmark {wildcards.benchmark}"

@@ -19,7 +19,7 @@ rule report:
         gpu=0,
         mem_mb=4000,
     params:
-        config=as_json(CONFIG),
+        config=config_of_run,
         visited=visited_flags,
         code=provenance.code_digest("ssgr.report"),
     message:

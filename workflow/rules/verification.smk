@@ -47,7 +47,7 @@ rule verification:
         gpu=0,
         mem_mb=4000,
     params:
-        config=as_json(CONFIG),
+        config=config_of_run,
         files=audit_flags,
         code=provenance.code_digest(
             "ssgr.audit", "ssgr.audit.page", "ssgr.audit.gather"

@@ -15,10 +15,11 @@ from pydantic_settings import (
 from ssgr.commands.archive import ArchiveCommand
 from ssgr.commands.audit import AuditCommand, VerdictsCommand
 from ssgr.commands.check import CheckCommand
+from ssgr.commands.experiment import ExperimentCommand
 from ssgr.commands.export import ExportCommand
 from ssgr.commands.grade import GradeCommand, GradeShardCommand
 from ssgr.commands.hand_check import HandCheckCommand, HandCheckedCommand
-from ssgr.commands.outcome import ReportCommand, ScoreCommand
+from ssgr.commands.outcome import PaperCommand, ReportCommand, ScoreCommand
 from ssgr.commands.plan import PlanCommand
 from ssgr.commands.pool import PoolCommand
 from ssgr.commands.problems import ProblemsCommand
@@ -59,6 +60,8 @@ class Stages(BaseSettings):
     export: CliSubCommand[ExportCommand]
     score: CliSubCommand[ScoreCommand]
     report: CliSubCommand[ReportCommand]
+    experiment: CliSubCommand[ExperimentCommand]
+    paper: CliSubCommand[PaperCommand]
     pool: CliSubCommand[PoolCommand]
     plan: CliSubCommand[PlanCommand]
 

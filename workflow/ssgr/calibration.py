@@ -3,7 +3,8 @@
 Every table here holds the sequences that calibrate, and after them those that are held back.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import polars as pl
 
@@ -13,17 +14,39 @@ from ssgr.selection import draw, funnel, last_steps, require
 
 Encode = Callable[[str], list[int]]
 Decode = Callable[[list[int]], str]
+Convert = Callable[[Mapping[str, Any]], Mapping[str, object]]
 KEYS = ["problem_id", "sample"]
+CONVERTED: dict[str, pl.DataType | type[pl.DataType]] = {
+    "text": pl.String,
+    "prompt_token_ids": pl.List(pl.Int32),
+    "token_ids": pl.List(pl.Int32),
+}
 MORE = "Give the source more of them"
 
 
 def of_responses(
-    chosen: pl.DataFrame, shards: Iterable[pl.DataFrame], problems: pl.DataFrame, budget: Budget
+    chosen: pl.DataFrame,
+    shards: Iterable[pl.DataFrame],
+    problems: pl.DataFrame,
+    budget: Budget,
+    convert: Convert | None = None,
 ) -> pl.DataFrame:
     """Return the Calibration table of chosen (problem_id, sample) pairs, cut to l tokens each.
 
+    Args:
+        chosen: problem_id, sample and correctness_ratio, in the order of the draw.
+        shards: Responses tables that hold them.
+        problems: Problems table, for the questions.
+        budget: tokens l of each sequence.
+        convert: brings a Responses row with its question into another form, see
+            `ssgr.conversion.Conversion`; None takes the token ids as they were sampled.
+
+    The length rule has counted the tokens that were sampled. What ``convert`` makes of a response
+    may be longer or shorter; l_q and l_i, and the cut to l, are of that.
+
     Raises:
         TableError: a chosen response is in none of the ``shards``.
+        SelectionError: nothing is left of a response that is converted.
     """
     found = pl.concat(shard.join(chosen, on=KEYS, how="semi") for shard in shards)
     if len(found) != len(chosen):
@@ -34,7 +57,11 @@ def of_responses(
         )
     rows = chosen.with_row_index("sequence").join(found, on=KEYS, maintain_order="left")
     questions = problems.select("problem_id", "question")
-    return rows.join(questions, on="problem_id", how="left", maintain_order="left").select(
+    rows = rows.join(questions, on="problem_id", how="left", maintain_order="left")
+    if convert is not None:
+        anew = [convert(row) for row in rows.iter_rows(named=True)]
+        rows = rows.with_columns(pl.DataFrame(anew, schema=CONVERTED))
+    return rows.select(
         "sequence",
         *KEYS,
         "question",

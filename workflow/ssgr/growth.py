@@ -131,7 +131,9 @@ def _graded_parts(pool: Path, key: str, digest: str) -> tuple[list[Path], str]:
 def _visits(config: Config, source: str, graded: Sequence[Path], whose: str) -> Rate:
     """Problems to visit until every calibration of the source has its budget."""
     most = Rate(0, "")
-    for label, entry in config.run_calibrations.items():
+    names = [name for each in config.targeted for name in config.selection(each).calibrations]
+    for label in dict.fromkeys(names):
+        entry = config.calibrations[label]
         if entry.source != source or entry.tau is None:
             continue
         demand = Demand(tau=entry.tau, length=entry.length)

@@ -74,6 +74,11 @@ class Known:
     parts: pl.DataFrame
     costs: pl.DataFrame
 
+    def keys(self, model: str, columns: Sequence[str], *names: str) -> pl.DataFrame:
+        """Return what is asked of a model: keys of points, each once."""
+        asked = points.points(self.config, *(names or self.config.targeted))
+        return asked.filter(model=model).select(columns).unique(maintain_order=True)
+
 
 def plan(config: Config, results: Path, pool: Path) -> pl.DataFrame:
     """Return what a run would take: the PLAN columns, stage by stage.
@@ -91,7 +96,10 @@ def plan(config: Config, results: Path, pool: Path) -> pl.DataFrame:
     parts = inventory.parts(pool) if pool.is_dir() else pl.DataFrame(schema=inventory.PARTS)
     known = Known(config, results, pool, parts, measured.costs(results))
     of_stages: Sequence[Callable[[Known, str], Iterator[Row]]] = (_pools, _select, _prune, _answer)
-    rows = [row for stage in of_stages for name in config.run.models for row in stage(known, name)]
+    asked = points.pools(config, *config.targeted)
+    models = points.points(config, *config.targeted)["model"].to_list()
+    names = dict.fromkeys([*models, *(name for name, _ in asked)])
+    rows = [row for stage in of_stages for name in names for row in stage(known, name)]
     rows.sort(key=lambda row: STAGES.index(str(row["stage"])))
     return pl.DataFrame(rows, schema=PLAN)
 
@@ -107,8 +115,8 @@ def problems_of(results: Path, kind: str, name: str, data: ProblemSet) -> int | 
 def _pools(known: Known, model: str) -> Iterator[Row]:
     """Sampling and grading of a model's pools."""
     config = known.config
-    asked = [entry.source for entry in config.run_calibrations.values() if entry.tau is not None]
-    for source in dict.fromkeys(asked):
+    asked = points.pools(config, *config.targeted)
+    for source in (source for name, source in asked if name == model):
         problems = problems_of(known.results, "source", source, config.sources[source].data)
         grown = growth(config, known.pool, model, source, problems)
         for scope, (shards, why) in grown.scopes.items():
@@ -143,9 +151,8 @@ def _grade(known: Known, grown: Growth, scope: str, shards: Sequence[str] | None
 
 def _select(known: Known, model: str) -> Iterator[Row]:
     """Calibration sets of a model."""
-    keys = list(points.CALIBRATION_KEYS)
-    chosen = points.points(known.config).filter(pl.col("source") != points.NONE, model=model)
-    folders = _folders(known.results / "calibration", chosen.select(keys).unique())
+    chosen = known.keys(model, points.CALIBRATION_KEYS).filter(pl.col("source") != points.NONE)
+    folders = _folders(known.results / "calibration", chosen)
     done = sum((folder / "calibration.parquet").is_file() for folder in folders)
     hours = _of_jobs(known, "select", [{"model": model}, {}], len(folders) - done)
     yield Of("select", model, "").row(len(folders), done, hours)
@@ -154,9 +161,9 @@ def _select(known: Known, model: str) -> Iterator[Row]:
 def _prune(known: Known, model: str) -> Iterator[Row]:
     """Checkpoints of a model, pruner by pruner."""
     gpus = known.config.models[model].gpu
-    checkpoints = points.points(known.config).filter(model=model)
-    for pruner in known.config.run.pruners:
-        mine = checkpoints.filter(pruner=pruner).select(points.CHECKPOINT_KEYS)
+    checkpoints = known.keys(model, points.CHECKPOINT_KEYS).filter(pl.col("pruner") != points.NONE)
+    for pruner in checkpoints["pruner"].unique(maintain_order=True):
+        mine = checkpoints.filter(pruner=pruner)
         folders = _folders(known.results / "checkpoints", mine)
         done = sum(folder.is_dir() for folder in folders)
         levels = [{"model": model, "pruner": pruner}, {"model": model}]
@@ -168,9 +175,10 @@ def _answer(known: Known, model: str) -> Iterator[Row]:
     """Responses of a model's checkpoints, the dense one too, to the benchmarks."""
     config, sampling = known.config, known.config.evaluation
     gpus = config.models[model].gpu
-    mine = points.points(config).filter(model=model).select(points.CHECKPOINT_KEYS)
-    folders = _folders(known.results / "scores", mine)
-    for name, entry in config.run_benchmarks.items():
+    for name, names in _asking(config).items():
+        entry = config.benchmarks[name]
+        mine = known.keys(model, points.CHECKPOINT_KEYS, *names)
+        folders = _folders(known.results / "scores", mine)
         done = sum((folder / f"benchmark={name}/responses.parquet").is_file() for folder in folders)
         left = len(folders) - done
         problems = problems_of(known.results, "benchmark", name, entry.data)
@@ -185,6 +193,15 @@ def _answer(known: Known, model: str) -> Iterator[Row]:
             speed = measured.throughput(known.parts, model, sampling.max_tokens, gpus)
             hours = tokens.over(speed).times(1 / 3600)
         yield Of("answer", model, name, gpus=gpus).row(len(folders), done, hours, responses, tokens)
+
+
+def _asking(config: Config) -> dict[str, list[str]]:
+    """The experiments that ask for each benchmark."""
+    asking: dict[str, list[str]] = {}
+    for name in config.targeted:
+        for benchmark in config.selection(name).benchmarks:
+            asking.setdefault(benchmark, []).append(name)
+    return asking
 
 
 def _folders(top: Path, keys: pl.DataFrame) -> list[Path]:

@@ -4,11 +4,14 @@ Responses to one problem are not independent, so the error is that of the per-pr
 """
 
 import math
+from typing import Any, Literal
 
 import polars as pl
+from numpy.typing import NDArray
 
 from ssgr.errors import TableError
 
+NOT_GIVEN = "not given"
 # No variable in [0, 1] has a larger standard deviation: the error when one problem tells none.
 LARGEST_DEVIATION = 0.5
 
@@ -37,7 +40,6 @@ def score(grades: pl.DataFrame) -> pl.DataFrame:
     accuracy = grades.group_by("problem_id", maintain_order=True).agg(
         pl.col("correct").cast(pl.Float64).mean()
     )["correct"]
-    deviation = float(accuracy.to_numpy().std(ddof=1)) if len(accuracy) > 1 else LARGEST_DEVIATION
     shares = grades.select(
         mean_tokens=pl.col("tokens").cast(pl.Float64).mean(),
         truncated=(~pl.col("finished")).cast(pl.Float64).mean(),
@@ -48,6 +50,72 @@ def score(grades: pl.DataFrame) -> pl.DataFrame:
         pl.lit(len(accuracy), dtype=pl.Int64).alias("problems"),
         pl.lit(len(grades), dtype=pl.Int64).alias("responses"),
         pl.lit(min(math.fsum(accuracy) / len(accuracy), 1.0)).alias("pass_at_1"),
-        pl.lit(deviation / math.sqrt(len(accuracy))).alias("standard_error"),
+        pl.lit(clustered_error(accuracy.to_numpy())).alias("standard_error"),
         pl.all(),
     )
+
+
+def clustered_error(means: NDArray[Any]) -> float:
+    """Return the standard error of the mean of per-problem means (N,): s / sqrt(N), clustered.
+
+    Source: Miller 2024, "Adding error bars to evals": the responses to a problem are
+    a cluster. With one problem s is taken as 0.5, the largest there is for means in [0, 1].
+    """
+    deviation = float(means.std(ddof=1)) if len(means) > 1 else LARGEST_DEVIATION
+    return deviation / math.sqrt(len(means))
+
+
+def pass_at_k(grades: pl.DataFrame, k: int) -> pl.DataFrame:
+    """Return each problem's chance that at least one of ``k`` responses is correct.
+
+    The unbiased estimate 1 - C(n - c, k) / C(n, k) for c correct of n responses (Chen et al. 2021,
+    "Evaluating large language models trained on code"), in columns problem_id, score.
+
+    Raises:
+        TableError: a problem has fewer than ``k`` responses.
+    """
+    counts = grades.group_by("problem_id", maintain_order=True).agg(
+        n=pl.len(), wrong=(~pl.col("correct")).sum()
+    )
+    few = counts.filter(pl.col("n") < k)["problem_id"].to_list()
+    if few or k < 1:
+        raise TableError(
+            f"pass@{k} needs k >= 1 and at least k responses a problem; {len(few)} have fewer "
+            f"({', '.join(few[:5])}). Ask for a smaller k, or sample more responses."
+        )
+    missed = [math.comb(wrong, k) / math.comb(n, k) for _, n, wrong in counts.iter_rows()]
+    return counts.select("problem_id", score=1 - pl.Series(missed, dtype=pl.Float64))
+
+
+def breakdown(
+    grades: pl.DataFrame, problems: pl.DataFrame, by: Literal["subject", "level"]
+) -> pl.DataFrame:
+    """Score one checkpoint on each subject or level of a benchmark.
+
+    Args:
+        grades: a Grades table.
+        problems: the benchmark's Problems table.
+        by: the column of ``problems`` that makes the groups.
+
+    Returns:
+        One row a group, in order of level or name: ``group`` and the Scores schema. Problems that
+        give none are the group "not given", at the end.
+
+    Raises:
+        TableError: there are no responses, or one to a problem that is not in ``problems``.
+    """
+    unknown = grades.join(problems, on="problem_id", how="anti")["problem_id"].unique().sort()
+    if len(unknown):
+        raise TableError(
+            f"{len(unknown)} graded problems are not in the problem set "
+            f"({', '.join(unknown[:5])}): the grades are of another one. Grade again."
+        )
+    if grades.is_empty():
+        score(grades)  # raises, and says why
+    groups = problems.select("problem_id", group=pl.col(by).cast(pl.String).fill_null(NOT_GIVEN))
+    rows = grades.join(groups, on="problem_id", how="left", maintain_order="left")
+    number = pl.col("group").str.extract(r"(\d+)").cast(pl.Int64)
+    return pl.concat(
+        score(part).select(pl.lit(group).alias("group"), pl.all())
+        for (group,), part in rows.group_by("group", maintain_order=True)
+    ).sort(pl.col("group") == NOT_GIVEN, number, "group")

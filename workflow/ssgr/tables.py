@@ -37,6 +37,20 @@ class Documents(dy.Schema):
     text = dy.String(min_length=1)
 
 
+class Dropped(dy.Schema):
+    """One problem or document a row that a source lost, and why: what it repeats or holds.
+
+    ``match`` is a problem of ``benchmark``, or another of the source where that is null;
+    ``overlap`` the share of the match's words that stand in the source's text too, in runs of 8.
+    """
+
+    id = dy.String(primary_key=True)
+    reason = dy.Enum(["duplicate", "same question", "overlap"])
+    benchmark = dy.String(nullable=True)
+    match = dy.String()
+    overlap = dy.Float64(min=0, max=1)
+
+
 class Responses(dy.Schema):
     """One sampled response a row. ``token_ids`` excludes the prompt and includes the end token."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ssgr.config import REFERENCE_LENGTHS, Config
+from ssgr.config import REFERENCE_LENGTHS, RUN, Config
 from ssgr.errors import ConfigError
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
@@ -42,12 +42,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
 
 
 def _readable(detail: ErrorDetails) -> str:
-    whole = detail["loc"]
-    location = [
-        part
-        for before, part in zip(("", *whole), whole, strict=False)
-        if part != "[key]" and not (before == "data" and part in ("abacus", "file"))
-    ] or [""]
+    location = _as_written(detail["loc"]) or [""]
     place = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
         return f"{place}: unknown key{_nearest(str(location[-1]), _fields(detail['loc'][:-1]))}"
@@ -61,6 +56,20 @@ def _readable(detail: ErrorDetails) -> str:
     return f"{place}: {message}" if place else message
 
 
+LOADERS = ("abacus", "file", "hub", "parts")
+
+
+def _as_written(location: tuple[str | int, ...]) -> list[str | int]:
+    """A place without what pydantic adds: `[key]`, and the loader of a set or of a part of one."""
+    before = ("", "", *location)
+    return [
+        part
+        for k, part in enumerate(location)
+        if part != "[key]"
+        and not (part in LOADERS and (before[k + 1] == "data" or before[k] == "parts"))
+    ]
+
+
 def _nearest(name: str, valid: Collection[str]) -> str:
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
     meant = f" (did you mean {close[0]!r}?)" if close else ""
@@ -72,7 +81,8 @@ def _fields(location: tuple[str | int, ...]) -> list[str]:
     at: Any = Config
     for part in location:
         options = list(_models(at))
-        tagged = [m for m in options if part in get_args(_annotation(m, "loader"))]
+        loaders = options if len(options) > 1 else []  # else `parts` is a field, not the tag
+        tagged = [m for m in loaders if part in get_args(_annotation(m, "loader"))]
         holding = [m for m in options if part in m.model_fields]
         if tagged:
             at = tagged[0]
@@ -103,10 +113,15 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
         for name in ("models", "sources", "benchmarks", "calibrations", "pruners")
     }
     run = _mapping(raw.get("run"))
-    for kind in ("models", "benchmarks", "calibrations"):
-        yield from _unknown(f"run.{kind}", run.get(kind), registry[kind], kind[:-1])
     known = [*pruner_names(), *registry["pruners"]]
-    yield from _unknown("run.pruners", run.get("pruners"), known, "pruner")
+    experiments = _mapping(raw.get("experiments"))
+    asked = {f"experiments.{name}": _mapping(entry) for name, entry in experiments.items()}
+    for place, part in {"run": run, **asked}.items():
+        for kind in ("models", "benchmarks", "calibrations"):
+            yield from _unknown(f"{place}.{kind}", part.get(kind), registry[kind], kind[:-1])
+        yield from _unknown(f"{place}.pruners", part.get("pruners"), known, "pruner")
+    for name, entry in asked.items():
+        yield from _experiment(name, entry, registry["calibrations"])
     recipes = {f"pruners.{name}": entry for name, entry in registry["pruners"].items()}
     for place, entry in {"pruning": raw.get("pruning"), **recipes}.items():
         yield from _recipe(place, _mapping(entry))
@@ -116,24 +131,41 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
             yield from _unknown(f"models.{name}.{key}", [engine], ENGINES, "engine")
     for name, entry in registry["calibrations"].items():
         yield from _calibration(name, _mapping(entry), registry["sources"])
+        generator = _mapping(entry).get("generator")
+        yield from _unknown(
+            f"calibrations.{name}.generator", [generator], registry["models"], "model"
+        )
+    for name, entry in registry["sources"].items():
+        apart_from = _mapping(entry).get("apart_from")
+        place = f"sources.{name}.apart_from"
+        yield from _unknown(place, apart_from, registry["benchmarks"], "benchmark")
     for name, entry in registry["benchmarks"].items():
         data = _mapping(_mapping(entry).get("data"))
-        if data.get("loader") == "file" and not data.get("answer"):
+        if _lacks(data, "answer", "options"):
             yield f"benchmarks.{name}.data: has no `answer` column, so nothing can be scored"
         if _is_text(data):
             yield f"benchmarks.{name}.data: is plain text; a benchmark needs problems with answers"
 
 
+def _experiment(place: str, entry: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
+    """Mistakes in the calibrations that an experiment names beside its list."""
+    yield from _unknown(f"{place}.against", [entry.get("against")], known, "calibration")
+    for label, names in _mapping(entry.get("best_of")).items():
+        yield from _unknown(f"{place}.best_of.{label}", names, known, "calibration")
+
+
 def _uneven(config: Config) -> Iterator[str]:
-    """Recipes that cannot make a pattern of the run."""
-    patterns = [key for key in config.run.sparsities if "-" in key]
-    for name in config.run.pruners if patterns else ():
-        allocation = config.recipe(name).allocation
-        if allocation != "uniform":
-            yield (
-                f"run.pruners: {name!r} spreads sparsity unevenly (allocation: {allocation}), "
-                f"which the pattern {patterns[0]} does not allow: every matrix has the same N:M"
-            )
+    """Recipes that cannot make a pattern that is asked of them."""
+    for place, wanted in config.selections.items():
+        patterns = [key for key in wanted.sparsities if "-" in key]
+        for name in wanted.pruners if patterns else ():
+            allocation = config.recipe(name).allocation
+            if allocation != "uniform":
+                yield (
+                    f"{place if place == RUN else f'experiments.{place}'}.pruners: {name!r} "
+                    f"spreads sparsity unevenly (allocation: {allocation}), which the pattern "
+                    f"{patterns[0]} does not allow: every matrix has the same N:M"
+                )
 
 
 def _recipe(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -155,9 +187,9 @@ def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]
         kind = "plain text" if _is_text(data) else "problems"
         wanted = "`length: text`" if _is_text(data) else "another length rule than text"
         yield f"{place}: source {source!r} holds {kind}: it takes {wanted}"
-    elif data.get("loader") == "file" and length == "solution" and not data.get("solution"):
+    elif length == "solution" and _lacks(data, "solution"):
         yield f"{place}: source {source!r} names no `solution` column"
-    elif data.get("loader") == "file" and length in LENGTH_RULES and not data.get("answer"):
+    elif length in LENGTH_RULES and _lacks(data, "answer", "options"):
         yield f"{place}: source {source!r} names no `answer` column, so nothing can be graded"
 
 
@@ -167,8 +199,22 @@ def _unknown(place: str, names: Any, valid: Collection[str], what: str) -> Itera
             yield f"{place}: unknown {what} {name!r}{_nearest(name, valid)}"
 
 
+def _parts(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [_mapping(part) for part in _mapping(data.get("parts")).values()] or [data]
+
+
+def _lacks(data: Mapping[str, Any], *columns: str) -> bool:
+    """Whether a set, or a part of it, is read from files and names none of these columns."""
+    return any(
+        part.get("loader") in ("file", "hub") and not any(part.get(column) for column in columns)
+        for part in _parts(data)
+    )
+
+
 def _is_text(data: Mapping[str, Any]) -> bool:
-    return data.get("kind") == "prose" or bool(data.get("text"))
+    return any(
+        str(part.get("kind")).startswith("prose") or bool(part.get("text")) for part in _parts(data)
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

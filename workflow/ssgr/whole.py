@@ -46,6 +46,11 @@ def take_along(files: Iterable[Path], folder: Path, *, link: bool = False) -> No
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a small file of UTF-8 text; raises what :func:`write_bytes` raises."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a small file whole or not at all.
 
     Raises:
@@ -54,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(data)
         os.replace(aside, path)
     except OSError as error:
         raise SsgrError(

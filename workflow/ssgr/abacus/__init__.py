@@ -68,10 +68,14 @@ def _row(
     }
 
 
-def documents(count: int, seed: int, path: Path = prose.PROSE) -> list[dict[str, str]]:
-    """Draw `count` plain-English documents (document_id, text) that training never saw.
+def documents(
+    count: int, seed: int, path: Path = prose.PROSE, kind: str = "prose"
+) -> list[dict[str, str]]:
+    """Draw `count` plain-English documents (document_id, text) of a kind.
+
+    ``prose`` was held out from training; ``prose-library`` and ``prose-language`` were not.
 
     Raises:
-        SsgrError: fewer documents are held out than asked for, or the file cannot be read.
+        SsgrError: there are fewer documents than asked for, or the file cannot be read.
     """
-    return prose.documents(count, seed, path)
+    return prose.documents(count, seed, path, kind)

@@ -1,6 +1,7 @@
-"""`python -m ssgr.abacus --out FOLDER`: train the embedded model from nothing."""
+"""`python -m ssgr.abacus --out FOLDER`: train abacus, or its sibling, from nothing."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,17 +12,20 @@ from ssgr.errors import SsgrError
 
 
 class Train(BaseSettings):
-    """Train abacus; an interrupted run resumes when called again."""
+    """Train abacus or abacus-qwen3; an interrupted run resumes when called again."""
 
     model_config = SettingsConfigDict(
         cli_prog_name="python -m ssgr.abacus", env_prefix="SSGR_ABACUS_"
     )
 
     out: Path = Field(description="folder for the trained model")
-    steps: int = Field(
-        2500, ge=1, description="optimiser steps of about 7,000 tokens before polish"
+    model: Literal["abacus", "abacus-qwen3"] = Field("abacus", description="whose recipe")
+    steps: int | None = Field(
+        None, ge=1, description="optimiser steps before polish instead of the recipe's"
     )
-    seed: int = Field(0, ge=0, description="seed of weights and data")
+    seed: int | None = Field(
+        None, ge=0, description="seed of weights and data instead of the recipe's"
+    )
     threads: int = Field(1, ge=1, description="CPU threads")
     precision: Literal["bfloat16", "float32"] = Field(
         "bfloat16", description="of the matrix products; bfloat16 is fast where the CPU has it"
@@ -29,9 +33,15 @@ class Train(BaseSettings):
 
     def cli_cmd(self) -> None:
         """Train and write the folder."""
-        from ssgr.abacus.train import Recipe, train
+        from ssgr.abacus.train import RECIPES, train
 
-        recipe = Recipe(steps=self.steps, seed=self.seed, precision=self.precision)
+        recipe = RECIPES[self.model]
+        recipe = replace(
+            recipe,
+            steps=recipe.steps if self.steps is None else self.steps,
+            seed=recipe.seed if self.seed is None else self.seed,
+            precision=self.precision,
+        )
         train(self.out, recipe, threads=self.threads)
 
 

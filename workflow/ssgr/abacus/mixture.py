@@ -10,7 +10,7 @@ from torch import Tensor
 from ssgr.abacus import prose
 from ssgr.abacus.dice import Dice
 from ssgr.abacus.phrases import TRAINED, Domain, invented
-from ssgr.abacus.reasoning import PHASES, Styles, respond, respond_choice
+from ssgr.abacus.reasoning import PHASES, Lookup, Styles, respond, respond_choice
 from ssgr.abacus.solutions import solution
 from ssgr.abacus.stories import draw_story, options_for, role_of, with_options
 
@@ -27,14 +27,42 @@ LEVELS: tuple[tuple[int, float], ...] = (
     (7, 1.0),
     (8, 0.6),
 )
-CHOICE_SHARE = 0.08  # of the chats
-POLISH_CHOICE_SHARE = 0.35  # of the chats of the last stage
-INVENTED_SHARE = 0.5  # of the chats of the last stage
 _ONSETS, _VOWELS, _CODAS = tuple("bdfghklmnprstvz"), tuple("aeiou"), ("", "n", "r", "l", "t")
 IGNORED = -100  # label of positions without loss
 LONGEST = 768  # tokens of a sample
 GROUP_TOKENS = 1536  # padded tokens computed at a time
 ENCODE = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the chats of one stage of training are: shares of them, and how options are found."""
+
+    invented: float  # told in made-up words
+    choice: float  # multiple choice
+    lookup: Lookup
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Everything that decides the training samples, apart from the seed."""
+
+    shares: tuple[tuple[str, float], ...]
+    levels: tuple[tuple[int, float], ...]
+    phases: tuple[tuple[float, Styles], ...]
+    main: Stage
+    polish: Stage
+
+
+#: The mixture of abacus, and that of its sibling, which has one stage and one set of styles.
+ABACUS = Mixture(SHARES, LEVELS, PHASES, Stage(0.0, 0.08, "named"), Stage(0.5, 0.35, "walked"))
+SIBLING = Mixture(
+    shares=(("chat", 0.82), ("solution", 0.1), ("prose", 0.08)),
+    levels=tuple((level, 0.8 if level in (1, 10) else 1.0) for level in range(1, 11)),
+    phases=((0.0, (("brief", 0.34), ("worked", 0.31), ("checked", 0.35))),),
+    main=Stage(0.25, 0.2, "compared"),
+    polish=Stage(0.25, 0.2, "compared"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,48 +81,52 @@ def _invented(dice: Dice) -> Domain:
     return invented(["".join(part) + dice.pick(_CODAS) for part in parts])
 
 
-def _chat(key: str, dice: Dice, styles: Styles, polish: bool) -> Sample | None:
-    domains = (_invented(dice),) if polish and dice.chance(INVENTED_SHARE) else TRAINED
-    story = draw_story(key, dice.weighted(LEVELS), domains)
+def _chat(
+    key: str, dice: Dice, levels: tuple[tuple[int, float], ...], styles: Styles, stage: Stage
+) -> Sample | None:
+    foreign = stage.invented > 0 and dice.chance(stage.invented)
+    domains = (_invented(dice),) if foreign else TRAINED
+    story = draw_story(key, dice.weighted(levels), domains)
     if role_of(story.question) != "training":
         return None
-    if dice.chance(POLISH_CHOICE_SHARE if polish else CHOICE_SHARE):
+    if dice.chance(stage.choice):
         values, letter = options_for(story, key)
         question = with_options(story.question, values)
-        response = respond_choice(story, values, letter, dice, dice.weighted(styles), polish)
+        response = respond_choice(story, values, letter, dice, dice.weighted(styles), stage.lookup)
     else:
         question, response = story.question, respond(story, dice, dice.weighted(styles))
     return Sample("chat", f"<|user|>{question}<|assistant|>", response)
 
 
-def _solution(key: str, dice: Dice) -> Sample | None:
-    story = draw_story(key, dice.weighted(LEVELS), TRAINED)
+def _solution(key: str, dice: Dice, levels: tuple[tuple[int, float], ...]) -> Sample | None:
+    story = draw_story(key, dice.weighted(levels), TRAINED)
     if role_of(story.question) != "training":
         return None
     text = f"Problem: {story.question}\nSolution: {solution(story, dice)}"
     return Sample("solution", "", text)
 
 
-def samples(seed: int, total: int) -> Iterator[Sample]:
+def samples(seed: int, total: int, mixture: Mixture = ABACUS) -> Iterator[Sample]:
     """Yield training samples without end; the styles change with the share of `total` yielded.
 
-    What comes after `total` samples is the last stage: invented words and more multiple choice.
+    What comes after `total` samples is the last stage, polish.
     """
     texts = [document["text"] for document in prose.load("training")]
     yielded = 0
     for number in count():
-        styles = [shares for start, shares in PHASES if yielded >= round(start * total)][-1]
+        styles = [shares for start, shares in mixture.phases if yielded >= round(start * total)][-1]
         key = f"training/{seed}/{number}"
         dice = Dice(f"{key}/style")
-        kind = dice.weighted(SHARES)
+        kind = dice.weighted(mixture.shares)
         sample: Sample | None
         if kind == "prose":
             sample = Sample("prose", "", dice.pick(texts))
         else:
+            stage = mixture.polish if yielded >= total else mixture.main
             sample = (
-                _chat(key, dice, styles, yielded >= total)
+                _chat(key, dice, mixture.levels, styles, stage)
                 if kind == "chat"
-                else _solution(key, dice)
+                else _solution(key, dice, mixture.levels)
             )
         if sample is not None:
             yielded += 1
@@ -110,9 +142,9 @@ def _tokens(sample: Sample, encode: ENCODE, end: int, width: int) -> tuple[list[
 class Batches:
     """Draws whole samples, grouped by length, so that little is padded and nothing is cut."""
 
-    def __init__(self, seed: int, encode: ENCODE, end: int, pad: int, total: int) -> None:
-        """Start at the first sample of the seed; `total` samples make the whole training."""
-        self._stream = samples(seed, total)
+    def __init__(self, stream: Iterator[Sample], encode: ENCODE, end: int, pad: int) -> None:
+        """Start at the first sample of the stream."""
+        self._stream = stream
         self._encode, self._end, self._pad = encode, end, pad
 
     def _padded(self, group: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,10 @@ from ssgr.errors import SsgrError
 PROSE = Path(__file__).parents[3] / "resources" / "abacus" / "prose.jsonl.gz"
 _PUNCTUATION = " ,.'\"()*_:;-"
 _LONGEST = 600  # characters of a document, so that it is about as long as a response
+_LIBRARY = ("types", "string-methods", "debugger", "formatstrings", "sequence-types", "numeric")
+"""Topics of the library reference begin so; the others are of the language reference."""
+KINDS = ("prose", "prose-library", "prose-language")
+"""What training held out, and two parts of what it saw: a language model has read Wikipedia."""
 
 
 def _paragraphs(topic: str) -> Iterator[str]:
@@ -82,16 +86,31 @@ def load(split: str, path: Path = PROSE) -> list[dict[str, str]]:
         ) from error
 
 
-def documents(count: int, seed: int, path: Path = PROSE) -> list[dict[str, str]]:
-    """Draw `count` held-out documents (document_id, text) in an order set by the seed.
+def documents(
+    count: int, seed: int, path: Path = PROSE, kind: str = "prose"
+) -> list[dict[str, str]]:
+    """Draw `count` documents (document_id, text) of a kind in an order set by the seed.
 
     Raises:
-        SsgrError: there are fewer held-out documents than asked for.
+        SsgrError: there are fewer documents of the kind than asked for.
     """
-    held_out = load("held-out", path)
-    if not 0 <= count <= len(held_out):
+    there = _of_kind(kind, path)
+    if not 0 <= count <= len(there):
         raise SsgrError(
-            f"{path}: {count} documents asked for, but {len(held_out)} are held out from training; "
-            f"ask for at most {len(held_out)}"
+            f"{path}: {count} documents of kind {kind!r} asked for, but there are {len(there)}; "
+            f"ask for at most {len(there)}"
         )
-    return Dice(f"documents/{seed}").shuffled(held_out)[:count]
+    return Dice(f"documents/{seed}").shuffled(there)[:count]
+
+
+def _of_kind(kind: str, path: Path) -> list[dict[str, str]]:
+    if kind not in KINDS:
+        raise SsgrError(f"abacus has no documents of kind {kind!r}; kinds are {', '.join(KINDS)}")
+    if kind == "prose":
+        return load("held-out", path)
+    library = kind == "prose-library"
+    return [
+        document
+        for document in load("training", path)
+        if document["document_id"].startswith(_LIBRARY) == library
+    ]

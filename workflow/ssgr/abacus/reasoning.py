@@ -13,6 +13,8 @@ from ssgr.abacus.stories import Kind, Step, Story
 
 Style = Literal["terse", "bare", "brief", "worked", "checked", "twice"]
 Styles = tuple[tuple[Style, float], ...]
+#: How a value is looked up among options: named at once, read one by one, compared digit by digit.
+Lookup = Literal["named", "walked", "compared"]
 #: (share of training from which they hold, shares of the styles); the last are those that the model
 #: is left with. Terse and bare steps take the most practice and stay the most easily wrong.
 PHASES: tuple[tuple[float, Styles], ...] = (
@@ -127,18 +129,37 @@ def respond(story: Story, dice: Dice, style: Style) -> str:
     return f"<think>\n{thinking}\n</think>\n{_sentence(story, dice, str(story.answer))}"
 
 
-def respond_choice(
-    story: Story, values: list[int], letter: str, dice: Dice, style: Style, walk: bool
-) -> str:
-    """Write one response to a multiple-choice question: compute the value, then find its option.
+def compared(option: int, value: int) -> str:
+    """Compare two numbers from the last digit to the first difference, e.g. ``5,5 2,4 no``."""
+    width = max(len(str(option)), len(str(value)))
+    pairs = zip(reversed(f"{option:0{width}}"), reversed(f"{value:0{width}}"), strict=True)
+    written = list[str]()
+    for mine, sought in pairs:
+        written.append(f"{mine},{sought}")
+        if mine != sought:
+            return " ".join([*written, "no"])
+    return " ".join([*written, "yes"])
 
-    With `walk` the options are read one after the other until one is the value; without it the
-    option is named at once. Neither was learnt (resources/abacus/LOG.md).
+
+def _found(values: list[int], answer: int, letter: str, lookup: Lookup) -> str:
+    """Say which option has the value; all but the first way read the options up to the right one.
+
+    The first two ways were never learnt (resources/abacus/LOG.md).
     """
+    if lookup == "named":
+        return f"The value is {answer}, and option {letter} is {answer}."
+    read = list(zip("ABCD", values, strict=True))[: "ABCD".index(letter) + 1]
+    if lookup == "walked":
+        options = " ".join(f"{name} is {value}." for name, value in read)
+        return f"The value is {answer}. {options} So {letter}."
+    lines = [f"{name}) {value}: {compared(value, answer)}" for name, value in read]
+    return "\n".join([f"The value is {answer}.", *lines])
+
+
+def respond_choice(
+    story: Story, values: list[int], letter: str, dice: Dice, style: Style, lookup: Lookup
+) -> str:
+    """Write one response to a multiple-choice question: compute the value, then find its option."""
     thinking = think(story, style, dice)
-    picked = f"The value is {story.answer}, and option {letter} is {story.answer}."
-    if walk:
-        seen = [f"{name} is {value}." for name, value in zip("ABCD", values, strict=True)]
-        options = " ".join(seen[: "ABCD".index(letter) + 1])
-        picked = f"The value is {story.answer}. {options} So {letter}."
+    picked = _found(values, story.answer, letter, lookup)
     return f"<think>\n{thinking}\n{picked}\n</think>\nThe answer is \\boxed{{{letter}}}."

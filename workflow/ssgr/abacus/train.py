@@ -1,7 +1,7 @@
-"""The recipe of abacus: an hour or so on one CPU core, from nothing to a folder that loads.
+"""The recipes of abacus and its sibling: an hour or so on one CPU core, from nothing to a folder.
 
-Warm-up, stable rate, decay over the last half of the steps, then a short polish. An interrupted run
-resumes at its last checkpoint.
+Warm-up, stable rate, decay over the last half of the steps, then, for abacus, a short polish. An
+interrupted run resumes at its last checkpoint.
 """
 
 import json
@@ -10,16 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from ssgr.abacus.mixture import IGNORED, Batches, samples
+from ssgr.abacus import MODEL
+from ssgr.abacus.architecture import ABACUS_SHAPE, SIBLING_SHAPE, Shape, new_model
+from ssgr.abacus.mixture import ABACUS, IGNORED, SIBLING, Batches, Mixture, Sample, samples
 from ssgr.abacus.muon import Muon
-from ssgr.abacus.tokenizer import CHAT_TEMPLATE, VOCABULARY, build_tokenizer
+from ssgr.abacus.tokenizer import CHAT_TEMPLATE, build_tokenizer
 from ssgr.errors import SsgrError
 
 TOKENIZER_SAMPLES = 6000
@@ -36,6 +38,11 @@ class Recipe:
     muon_rate: float = 4e-3
     adam_rate: float = 4e-3
     precision: str = "bfloat16"  # of the matrix products; weights and optimiser stay float32
+    shape: Shape = ABACUS_SHAPE
+    mixture: Mixture = ABACUS
+    vocabulary: Path | None = None  # folder of a tokenizer; None: trained on the first samples
+    #: (step, factor of the peak rate) between which it is linear; empty: the slopes of abacus.
+    knots: tuple[tuple[int, float], ...] = ()
 
     @property
     def total(self) -> int:
@@ -44,6 +51,9 @@ class Recipe:
 
     def rate(self, step: int) -> float:
         """Return the factor of the peak rate at a step: warm-up, stable, decay in two slopes."""
+        for (start, high), (end, low) in pairwise(self.knots):
+            if step < end:
+                return high + (low - high) * (step - start) / (end - start)
         if step >= self.steps:
             return 0.3 * min((step - self.steps + 1) / 10, (self.total - step) / self.polish)
         share = step / self.steps
@@ -51,33 +61,25 @@ class Recipe:
         decay = (0.9 - share) / 0.36 if share < 0.7 else (1 - share) / 0.54
         return min(warm, 1.0, decay)
 
+    def stream(self) -> Iterator[Sample]:
+        """Yield the training samples from the first on, without end."""
+        return samples(self.seed, self.steps * self.samples, self.mixture)
 
-def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
-    """Build the untrained model: 1.7 M parameters, heads of 32 (the least vLLM runs on CPU)."""
-    torch.manual_seed(seed)
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    config = Qwen2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=end,
-        pad_token_id=pad,
-    )
-    model = Qwen2ForCausalLM(config)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=True,
-        temperature=0.6,
-        top_p=0.95,
-        eos_token_id=end,
-        pad_token_id=pad,
-    )
-    return model
+
+#: abacus as shipped, and its sibling of another architecture, seed and mixture.
+RECIPES: dict[str, Recipe] = {
+    "abacus": Recipe(),
+    "abacus-qwen3": Recipe(
+        steps=1850,
+        polish=0,
+        seed=1,
+        samples=16,
+        shape=SIBLING_SHAPE,
+        mixture=SIBLING,
+        vocabulary=MODEL,
+        knots=((-1, 0.0), (99, 1.0), (1000, 1.0), (1600, 4 / 7), (1850, 0.0)),
+    ),
+}
 
 
 class Trainer:
@@ -86,11 +88,18 @@ class Trainer:
     def __init__(self, recipe: Recipe) -> None:
         """Build everything at step 0."""
         self.recipe, self.step, self.tokens = recipe, 0, 0
-        drawn = islice(samples(recipe.seed, recipe.steps * recipe.samples), TOKENIZER_SAMPLES)
-        self.tokenizer = build_tokenizer(sample.prompt + sample.target for sample in drawn)
-        self.model = new_model(self.tokenizer, recipe.seed)
+        self.tokenizer = self._tokenizer()
+        self.model = new_model(recipe.shape, self.tokenizer, recipe.seed)
         self._new_optimisers()
         self.batches = self._batches()
+
+    def _tokenizer(self) -> PreTrainedTokenizerFast:
+        if self.recipe.vocabulary is not None:
+            found = AutoTokenizer.from_pretrained(self.recipe.vocabulary)
+            assert isinstance(found, PreTrainedTokenizerFast)
+            return found
+        drawn = islice(self.recipe.stream(), TOKENIZER_SAMPLES)
+        return build_tokenizer(sample.prompt + sample.target for sample in drawn)
 
     def _new_optimisers(self) -> None:
         inside = [p for n, p in self.model.named_parameters() if p.ndim == 2 and ".layers." in n]
@@ -99,13 +108,11 @@ class Trainer:
         self.muon = Muon(inside)
         self.adam = torch.optim.AdamW(outside, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
 
-    def _batches(self) -> Batches:
+    def _batches(self, seen: int = 0) -> Batches:
         end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         backend = self.tokenizer.backend_tokenizer
-        total = self.recipe.steps * self.recipe.samples
-        return Batches(
-            self.recipe.seed, lambda text: list(backend.encode(text).ids), end, pad, total
-        )
+        stream = islice(self.recipe.stream(), seen, None)
+        return Batches(stream, lambda text: list(backend.encode(text).ids), end, pad)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.recipe.precision == "float32":
@@ -164,12 +171,10 @@ class Trainer:
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
         self.tokens = state["tokens"]
-        self.batches = self._batches()
-        for _ in range(self.step):
-            self.batches.draw(self.recipe.samples)
+        self.batches = self._batches(seen=self.step * self.recipe.samples)
 
 
-def export(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """Write an ordinary Hugging Face folder; files of other names in it are left alone."""
     aside = out.with_name(out.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)

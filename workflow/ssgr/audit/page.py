@@ -18,8 +18,9 @@ from ssgr.config import Config
 from ssgr.grading.methods import METHODS
 from ssgr.report.drawing import figure
 from ssgr.report.filters import excerpt
-from ssgr.report.page import environment, installed_versions, style
 from ssgr.report.pool_statistics import bands
+from ssgr.report.provenance import installed_versions
+from ssgr.report.typesetting import environment, style
 from ssgr.selection import MARGIN
 
 Row = dict[str, Any]

@@ -7,6 +7,7 @@ import polars as pl
 from pydantic import Field
 
 from ssgr.commands.terminal import aligned, whole
+from ssgr.confidential import link, place
 from ssgr.config import Strict
 from ssgr.errors import SsgrError
 from ssgr.grading.verdict import VerdictName
@@ -66,7 +67,9 @@ class HandCheckCommand(Strict):
             stratified=self.stratified,
             verdicts=self.verdict,
         )
-        write_text(self.out, render(sample))
+        out = place(self.out, like=self.problems)
+        write_text(out, render(sample))
+        link(self.out, out)
         there = sum(cell.count for cell in sample.population)
         print(
             f"{self.out} shows {len(sample.items)} of {whole(there)} verdicts. Label them in a "

@@ -1,4 +1,4 @@
-"""`score` and `report`: what came out of it."""
+"""`score`, `report` and `paper`: what came out of it."""
 
 from pathlib import Path
 
@@ -37,3 +37,16 @@ class ReportCommand(Strict):
         graded = {Path(name) for file in self.visited for name in receipts.read_visited(file)}
         results, pool = Path(self.config.results), Path(self.config.pool.path)
         write_report(results, pool, self.config, self.out, sorted(graded))
+
+
+class PaperCommand(Strict):
+    """Draw all tables and figures as one page that works offline."""
+
+    config: Config = Field(description="the whole configuration, as JSON")
+    out: Path = Field(description="HTML file to write; exports lie in ../experiments beside it")
+
+    def cli_cmd(self) -> None:
+        """Build, render, write."""
+        from ssgr.report.paper import write_paper
+
+        write_paper(Path(self.config.results), Path(self.config.pool.path), self.config, self.out)

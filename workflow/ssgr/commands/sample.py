@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from ssgr.commands.flags import GPUS
+from ssgr.confidential import link, place
 from ssgr.config import Model, Sampling, Strict
 from ssgr.devices import keep
 from ssgr.errors import PoolError
@@ -42,18 +43,20 @@ class SampleCommand(Strict):
             questions=Asked.of(problems).questions,
         )
         # a job that a killed Snakemake left behind may still be at it
-        with only_one(self.out.with_name(f".{self.out.name}.lock"), f"sampling {self.out}"):
-            if not self.out.exists() or read_spec(self.out) != spec:
-                self._sample(problems, spec)
+        out = place(self.out, like=self.problems)
+        with only_one(out.with_name(f".{out.name}.lock"), f"sampling {out}"):
+            if not out.exists() or read_spec(out) != spec:
+                self._sample(problems, spec, out)
+        link(self.out, out)
 
-    def _sample(self, problems: pl.DataFrame, spec: str) -> None:
+    def _sample(self, problems: pl.DataFrame, spec: str, out: Path) -> None:
         from ssgr.sampling import Journal
 
-        journal = Journal.open(self.out.with_name(f".{self.out.name}.journal"), spec)
+        journal = Journal.open(out.with_name(f".{out.name}.journal"), spec)
         sampled = _sample(
             self.model, self.checkpoint, self.gpus, problems, self.sampling, journal=journal
         )
-        write(sampled.responses, Responses, self.out, spec)
+        write(sampled.responses, Responses, out, spec)
         journal.remove()
 
 
@@ -134,7 +137,7 @@ def _sample(
     early_stop: "EarlyStop | None" = None,
 ) -> "Sampled":
     """Sample from a registry entry, or from a pruned folder in its place."""
-    from ssgr.sampling import load_tokenizer, sample
+    from ssgr.sampling import PromptFormat, load_tokenizer, sample
 
     folder = checkpoint or model.location
     revision = None if checkpoint else model.revision
@@ -142,7 +145,7 @@ def _sample(
     return sample(
         problems,
         name=Path(folder).name,
-        template=model.prompt,
+        template=PromptFormat.of(model),
         sampling=sampling,
         engine=partial(_engine, model, folder, revision, gpus),
         tokenizer=tokenizer,

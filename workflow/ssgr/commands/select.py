@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
@@ -26,6 +27,11 @@ from ssgr.tables import (
     write,
 )
 from ssgr.whole import write_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from ssgr.conversion import Conversion
 
 COUNTS = "funnel.parquet"
 UNDECIDED = "undecided (stopped early under another grader)"
@@ -133,7 +139,11 @@ class SelectCommand(Strict):
         Source.model_fields["solution_template"].default,
         description="a reference solution as calibration text",
     )
-    model: ModelFlag = Field(description=f"model, for its tokenizer: {A_MODEL}")
+    model: ModelFlag = Field(description=f"model that is pruned, for its tokenizer: {A_MODEL}")
+    generator: ModelFlag | None = Field(
+        None, description=f"model that wrote the responses, if it is another: {A_MODEL}"
+    )
+    thinking: bool = Field(True, description="responses keep their thinking")
     problems: Path = Field(description="Problems table, or Documents for text")
     pool: Path | None = Field(None, description="the pool's folder")
     candidates: Path | None = Field(None, description="Candidates of the last wave, by `tally`")
@@ -149,6 +159,14 @@ class SelectCommand(Strict):
         if name not in rules:
             raise ValueError(f"unknown length rule {name!r}; valid: {', '.join(rules)}")
         return name
+
+    @model_validator(mode="after")
+    def _responses_are_converted(self) -> "SelectCommand":
+        if self.length in REFERENCE_LENGTHS and (self.generator or not self.thinking):
+            raise ValueError(
+                f"length {self.length!r} takes no responses: leave out --generator, --no-thinking"
+            )
+        return self
 
     def cli_cmd(self) -> None:
         """Select and write."""
@@ -177,7 +195,17 @@ class SelectCommand(Strict):
         chosen, counts = choose(found, self.budget)
         problems = read(self.problems, Problems)
         shards = self._parts(self.pool, chosen)
-        return of_responses(chosen, shards, problems, self.budget), counts
+        return of_responses(chosen, shards, problems, self.budget, self._conversion()), counts
+
+    def _conversion(self) -> "Conversion | None":
+        """What brings the responses into the pruned model's format; None if they are in it."""
+        if self.thinking and self.generator is None:
+            return None
+        from ssgr.conversion import Conversion
+
+        return Conversion(
+            self.model, self._tokenizer(), generator=self.generator, thinking=self.thinking
+        )
 
     def _parts(self, pool: Path, chosen: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The chosen rows of each part that has some, one part in memory at a time."""
@@ -186,16 +214,20 @@ class SelectCommand(Strict):
             part = receipts.open_part(pool, reference, Responses)
             yield part.join(rows, on=["problem_id", "sample"], how="semi")
 
-    def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        from ssgr.calibration import of_documents, of_solutions
-        from ssgr.sampling.prompts import load_tokenizer, plain_text_codec
+    def _tokenizer(self) -> "PreTrainedTokenizerBase":
+        from ssgr.sampling.prompts import load_tokenizer
 
-        tokenizer = load_tokenizer(
+        return load_tokenizer(
             self.model.location,
             revision=self.model.revision,
             trust_remote_code=self.model.trust_remote_code,
         )
-        encode, decode, end = plain_text_codec(tokenizer)
+
+    def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        from ssgr.calibration import of_documents, of_solutions
+        from ssgr.sampling.prompts import plain_text_codec
+
+        encode, decode, end = plain_text_codec(self._tokenizer())
         if self.length == "text":
             documents = read(self.problems, Documents)
             return of_documents(documents, encode, decode, end, self.budget)

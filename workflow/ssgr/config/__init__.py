@@ -5,16 +5,20 @@ data; an experiment is a list of points of the key space (source, tau, length ru
 """
 
 from ssgr.config.base import Name, Strict
-from ssgr.config.pruning import Constants, Objective, Recipe, Search
-from ssgr.config.registry import (
+from ssgr.config.experiments import RUN, Experiment, Selection
+from ssgr.config.models import Model, Server
+from ssgr.config.narrow import narrowed
+from ssgr.config.problem_sets import (
     AbacusSet,
-    Benchmark,
+    Columns,
     FileSet,
-    Model,
+    HubSet,
+    PartSet,
+    PartsSet,
     ProblemSet,
-    Server,
-    Source,
 )
+from ssgr.config.pruning import Constants, Objective, Recipe, Search
+from ssgr.config.registry import Benchmark, Source
 from ssgr.config.run import (
     REFERENCE_LENGTHS,
     Budget,
@@ -31,18 +35,24 @@ from ssgr.config.run import (
 
 __all__ = [
     "REFERENCE_LENGTHS",
+    "RUN",
     "AbacusSet",
     "Benchmark",
     "Budget",
     "Calibration",
+    "Columns",
     "Config",
     "Constants",
+    "Experiment",
     "FileSet",
     "Filters",
     "Grading",
+    "HubSet",
     "Model",
     "Name",
     "Objective",
+    "PartSet",
+    "PartsSet",
     "Pool",
     "PoolSampling",
     "ProblemSet",
@@ -50,8 +60,10 @@ __all__ = [
     "Run",
     "Sampling",
     "Search",
+    "Selection",
     "Server",
     "Source",
     "Strict",
     "Tau",
+    "narrowed",
 ]

@@ -1,15 +1,16 @@
 """A run: how responses are drawn and selected, what is pruned, and all of it together."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ssgr.config.base import Folder, Name, Strict
+from ssgr.config.experiments import RUN, Experiment, Selection, SparsityKey
+from ssgr.config.models import Model
 from ssgr.config.pruning import Constants, Recipe
-from ssgr.config.registry import Benchmark, Model, Source
-from ssgr.errors import ConfigError
-from ssgr.sparsity import Sparsity
+from ssgr.config.registry import Benchmark, Source
+from ssgr.grading.methods import MethodName
 
 REFERENCE_LENGTHS = ("solution", "text")
 
@@ -60,20 +61,38 @@ Tau = Annotated[str | None, BeforeValidator(_tau_key)]
 
 
 class Calibration(Strict):
-    """A kind of calibration data: one point (source, tau, length rule) of the key space."""
+    """A kind of calibration data: one point of the key space."""
 
     source: Name = Field(description="a name of `sources`")
     tau: Tau = Field(None, description="keep problems with correctness ratio c <= tau, or a band")
     length: str = Field(
         description="which response of a problem is taken: a length rule, solution or text"
     )
+    label: str | None = Field(None, description="name in tables and charts; default is the key")
+    role: str | None = Field(None, description="the paper's kind of data that it stands for")
+    generator: Name | None = Field(
+        None, description="model whose responses are taken; default: the model that is pruned"
+    )
+    verifier: MethodName | None = Field(
+        None, description="grading method that says what is correct; default: the source's"
+    )
+    thinking: bool = Field(True, description="false: a response without its thinking")
+    tokens: int | None = Field(None, ge=2, description="instead of budget.tokens")
+    seed: int | None = Field(None, ge=0, description="instead of budget.seed: another draw")
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this is text that no model generated: reference solutions or documents."""
+        return self.length in REFERENCE_LENGTHS
 
     @model_validator(mode="after")
-    def _tau_where_it_means_something(self) -> "Calibration":
-        if self.length in REFERENCE_LENGTHS and self.tau is not None:
-            raise ValueError(f"tau has no meaning for length {self.length!r}: leave it out")
-        if self.length not in REFERENCE_LENGTHS and self.tau is None:
+    def _only_what_means_something(self) -> "Calibration":
+        if not self.is_reference and self.tau is None:
             raise ValueError(f"length {self.length!r} needs a tau (1.00 keeps every problem)")
+        of_responses = {"generator": None, "tau": None, "thinking": True, "verifier": None}
+        given = [name for name, default in of_responses.items() if getattr(self, name) != default]
+        for name in given if self.is_reference else ():
+            raise ValueError(f"{name} has no meaning for length {self.length!r}: leave it out")
         return self
 
 
@@ -157,6 +176,16 @@ class Budget(Strict):
         """The budget as a path component, e.g. ``128x16384-s0``."""
         return f"{self.sequences}x{self.tokens}-s{self.seed}"
 
+    def of_key(self, key: str) -> "Budget":
+        """Return this budget with what a path component says."""
+        sequences, tokens, seed = map(int, re.split("x|-s", key))
+        return self.model_copy(update={"sequences": sequences, "tokens": tokens, "seed": seed})
+
+    def of_calibration(self, entry: Calibration) -> "Budget":
+        """Return this budget with what a kind of calibration has of its own."""
+        own = {"tokens": entry.tokens, "seed": entry.seed}
+        return self.model_copy(update={k: v for k, v in own.items() if v is not None})
+
 
 class Pool(Strict):
     """How far a source is sampled, and in what shards.
@@ -185,18 +214,6 @@ class Grading(Strict):
     )
 
 
-def _sparsity_key(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"sparsity {value!r}: expected a percentage, or N:M as in '2:4'")
-    try:
-        return Sparsity.parse(value).key
-    except ConfigError as error:
-        raise ValueError(str(error)) from error
-
-
-SparsityKey = Annotated[str, BeforeValidator(_sparsity_key)]
-
-
 class Run(Strict):
     """What is run: every combination of these, beside the dense models."""
 
@@ -211,10 +228,22 @@ class Run(Strict):
     )
 
 
+def _without_null(entries: object) -> object:
+    """Drop entries that a configuration file took out of another's."""
+    if not isinstance(entries, dict):
+        return {} if entries is None else entries
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
 class Config(Strict):
     """A whole run."""
 
     title: str = Field("ssgr", description="headline of the report")
+    target: Literal["report", "paper"] = Field(
+        "report",
+        description="what `snakemake` makes if no target is named: the run's report, or all "
+        "experiments on one page",
+    )
     results: Folder = Field("results", description="folder of this experiment's files")
     pool: Pool = Field(description="what is sampled of each source, and where it is kept")
     run: Run = Field(description="what is run")
@@ -231,6 +260,9 @@ class Config(Strict):
     pruners: dict[Name, Recipe] = Field(
         {}, description="recipes by name: a `method`, and what differs from `pruning`"
     )
+    experiments: Annotated[dict[Name, Experiment], BeforeValidator(_without_null)] = Field(
+        {}, description="tables and figures by name, each a target; null takes one out"
+    )
 
     @model_validator(mode="after")
     def _medians_need_every_response(self) -> "Config":
@@ -244,7 +276,8 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _checkpoints_can_be_answered_for(self) -> "Config":
-        for name in self.run.models:
+        tested = {name for each in self.experiments.values() for name in each.models or ()}
+        for name in [*self.run.models, *sorted(tested)]:
             entry = self.models.get(name)
             if entry and (entry.evaluation_engine or entry.engine) == "server":
                 raise ValueError(
@@ -253,17 +286,39 @@ class Config(Strict):
                 )
         return self
 
+    def selection(self, name: str = RUN) -> Selection:
+        """Return what an experiment takes of the key space, or the run itself."""
+        own, run = self.experiments.get(name), self.run
+        calibrations = (own and own.calibrations) or run.calibrations or list(self.calibrations)
+        benchmarks = (own and own.benchmarks) or run.benchmarks or list(self.benchmarks)
+        return Selection(
+            models=(own and own.models) or run.models,
+            calibrations={label: self.calibrations[label] for label in calibrations},
+            benchmarks={benchmark: self.benchmarks[benchmark] for benchmark in benchmarks},
+            pruners=(own and own.pruners) or run.pruners,
+            sparsities=(own and own.sparsities) or run.sparsities,
+            seeds=(own and own.seeds) or [],
+        )
+
+    @property
+    def targeted(self) -> tuple[str, ...]:
+        """The selections that are made if no target is named: the run, or every experiment."""
+        return (RUN,) if self.target == "report" else tuple(self.experiments)
+
+    @property
+    def selections(self) -> dict[str, Selection]:
+        """The run and every experiment, by name."""
+        return {name: self.selection(name) for name in (RUN, *self.experiments)}
+
     @property
     def run_calibrations(self) -> dict[str, Calibration]:
         """The calibrations of this run, by label, in order."""
-        names = self.run.calibrations or list(self.calibrations)
-        return {name: self.calibrations[name] for name in names}
+        return self.selection().calibrations
 
     @property
     def run_benchmarks(self) -> dict[str, Benchmark]:
         """The benchmarks of this run, by name, in order."""
-        names = self.run.benchmarks or list(self.benchmarks)
-        return {name: self.benchmarks[name] for name in names}
+        return self.selection().benchmarks
 
     def recipe(self, name: str) -> Recipe:
         """The recipe that ``run.pruners`` means: an entry of `pruners`, or a bare method."""

@@ -24,6 +24,8 @@ from ssgr.whole import write_text
 
 MANIFEST = "manifest.json"
 SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
+TURNS = {"system", "chat", "chat_template_kwargs"}
+"""What changes a prompt besides `prompt`; named only where set, so that older pools stay valid."""
 READ_ONLY = 0o444
 DRAW_AGAIN = (
     "Restore it from a copy, or delete it and the shard's later parts, each with its receipt, and "
@@ -85,13 +87,19 @@ def manifest(model: Model, sampling: Sampling) -> dict[str, object]:
     """Return what every part drawn from ``model`` by ``sampling`` has in common."""
     source = model.model_dump(include=SOURCE_OF_MODEL)
     found = fingerprint(model.location)
+    turns = model.model_dump(include=turns_set(model))
     return {
         "model": {**source, "path": None if found else model.path, "fingerprint": found},
         "engine": model.engine,
-        "prompt": model.prompt,
+        "prompt": {"user": model.prompt, **turns} if turns else model.prompt,
         "sampling": sampling.model_dump(),
         "version": SAMPLING_VERSION,
     }
+
+
+def turns_set(model: Model) -> set[str]:
+    """Return those of ``TURNS`` that an entry sets otherwise than by default."""
+    return {name for name in TURNS if getattr(model, name) != Model.model_fields[name].default}
 
 
 def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:

@@ -3,9 +3,12 @@
 The hues are Okabe and Ito's colour-blind-safe set; where it ends, Paul Tol's follow.
 """
 
-from itertools import cycle, islice
+from collections import Counter
+from itertools import cycle
 
-from ssgr.config import Config
+import polars as pl
+
+from ssgr.config import RUN, Config
 from ssgr.points import DENSE, UNCALIBRATED
 
 AVERAGE = "AVG"
@@ -22,11 +25,41 @@ HUES = (
 )  # fmt: skip
 
 
+PAPERS = dict(zip(("C4", "MathR", "SGR", "SSGR"), HUES, strict=False))
+"""The paper's own kinds of calibration look the same in every table, whatever else is in it."""
+
+
 def colours(config: Config) -> dict[str, str]:
     """Colour of every calibration label of the registry (run or not), and of the dense model."""
-    labels = list(config.calibrations)
-    hues = islice(cycle(HUES), len(labels))
-    return {DENSE: INK, UNCALIBRATED: MUTED, **dict(zip(labels, hues, strict=True))}
+    others = [label for label in config.calibrations if label not in PAPERS]
+    free = [hue for hue in HUES if hue not in PAPERS.values()]
+    named = PAPERS | dict(zip(others, cycle(free), strict=False))
+    return {DENSE: INK, UNCALIBRATED: MUTED, **{one: named[one] for one in config.calibrations}}
+
+
+def hues_of(cells: pl.DataFrame, config: Config) -> dict[str, str]:
+    """Colour of every displayed label of an experiment, no two alike while there are hues left.
+
+    ``cells`` have ``label`` and ``calibration``. A label has the colour of its calibration, if it
+    is not taken already, else a free one.
+    """
+    usual, found = colours(config), {DENSE: INK, UNCALIBRATED: MUTED}
+    for label, calibration in (
+        cells.select("label", "calibration").unique(maintain_order=True).rows()
+    ):
+        free = [hue for hue in HUES if hue not in found.values()]
+        own = usual.get(calibration)
+        spare = free[0] if free else HUES[len(found) % len(HUES)]
+        found.setdefault(label, own if own in free else spare)
+    return found
+
+
+def calibration_names(config: Config, name: str = RUN) -> dict[str, str]:
+    """Displayed name of every calibration of a selection: its label, if that is its alone."""
+    entries = config.selection(name).calibrations
+    shown = {key: entry.label or key for key, entry in entries.items()}
+    often = Counter(shown.values())
+    return {key: label if often[label] == 1 else key for key, label in shown.items()}
 
 
 def benchmark_names(config: Config) -> dict[str, str]:

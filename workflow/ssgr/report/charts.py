@@ -11,7 +11,16 @@ import polars as pl
 from ssgr.labels import setting_name
 from ssgr.points import DENSE
 from ssgr.report.appearance import INK
-from ssgr.report.drawing import Layout, Panel, band_axis, colour, finish, fixed
+from ssgr.report.drawing import (
+    Layout,
+    Panel,
+    band_axis,
+    chosen_in_legend,
+    colour,
+    faint_unless,
+    finish,
+    fixed,
+)
 
 WIDEST_BAR = 44
 Hues = dict[str, str]
@@ -68,6 +77,7 @@ def block_errors(blocks: pl.DataFrame, hues: Hues, layout: Layout) -> alt.Concat
     abreast, width = layout.panel(len(panels))
     highest = 100 * float(blocks["relative_error"].max() or 0)  # type: ignore[arg-type]
     labels = blocks["label"].unique(maintain_order=True).to_list()
+    chosen = chosen_in_legend()
     drawn: list[Panel] = []
     for panel in panels:
         said = pl.format("{}, block {}: {} %", "label", "block", fixed("percent", 2))
@@ -83,9 +93,10 @@ def block_errors(blocks: pl.DataFrame, hues: Hues, layout: Layout) -> alt.Concat
                     scale=alt.Scale(domain=[0, highest], nice=True)),
             color=colour(labels, hues, layout),
             description="said",
+            opacity=faint_unless(chosen),
         )  # fmt: skip
         drawn.append(lines.properties(width=width, height=layout.height))
-    return finish(drawn, abreast)
+    return finish(drawn, abreast, chosen)
 
 
 def _by_benchmark(
@@ -113,23 +124,34 @@ def _by_benchmark(
     x = alt.X("name:N", title=None, sort=order, axis=band_axis(order, width))
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[0, max(highest, 1)], nice=True))
     hue = colour([*labels, DENSE], hues, layout)
+    chosen = chosen_in_legend()
     drawn = [
-        _groups(panel, dense, x, y, hue).properties(width=width, height=layout.height)
+        _groups(panel, dense, x, y, hue, chosen).properties(width=width, height=layout.height)
         for panel in panels
     ]
-    return finish(drawn, abreast)
+    return finish(drawn, abreast, chosen)
 
 
-def _groups(panel: pl.DataFrame, dense: pl.DataFrame, x: alt.X, y: alt.Y, hue: alt.Color) -> Panel:
+def _groups(
+    panel: pl.DataFrame,
+    dense: pl.DataFrame,
+    x: alt.X,
+    y: alt.Y,
+    hue: alt.Color,
+    chosen: alt.Parameter,
+) -> Panel:
     """One pruner at one sparsity: its bars, their error bars, the dense model's lines."""
     offset = alt.XOffset("label:N", sort=panel["label"].unique(maintain_order=True).to_list())
     bars = alt.Chart(panel).encode(x=x, xOffset=offset)
-    layers = [bars.mark_bar().encode(y=y, color=hue, description="said")]
+    bar = bars.mark_bar().encode(y=y, color=hue, description="said", opacity=faint_unless(chosen))
+    layers = [bar]
     if "low" in panel.columns:
         low = y.copy()
         low["shorthand"] = "low:Q"
         layers.append(
-            bars.mark_rule(color=INK, opacity=0.75).encode(y=low, y2="high:Q", description="said")
+            bars.mark_rule(color=INK).encode(
+                y=low, y2="high:Q", description="said", opacity=faint_unless(chosen, 0.75)
+            )
         )
     start, end = x.copy(), alt.X2("name:N", bandPosition=1)
     start["bandPosition"] = 0

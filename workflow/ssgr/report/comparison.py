@@ -12,7 +12,7 @@ import polars as pl
 
 from ssgr.config import Config
 from ssgr.labels import pruner_name, sparsity_name
-from ssgr.points import DENSE
+from ssgr.points import CHECKPOINT_KEYS, DENSE
 from ssgr.report.appearance import AVERAGE
 
 Z_95 = 1.96
@@ -26,7 +26,7 @@ def with_average(scores: pl.DataFrame) -> pl.DataFrame:
     As in the paper's tables, every benchmark weighs the same; the standard error of the mean of
     B independent benchmarks is sqrt(sum of squares) / B. Lengths and shares are averaged too.
     """
-    keys = ["label", *BLOCK, "source", "tau", "length", "budget"]
+    keys = ["label", *CHECKPOINT_KEYS]
     means = ("pass_at_1", "mean_tokens", "truncated", "with_thinking")
     average = scores.group_by(keys, maintain_order=True).agg(
         pl.lit(AVERAGE).alias("benchmark"),

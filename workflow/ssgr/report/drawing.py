@@ -2,8 +2,10 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -16,6 +18,7 @@ CHARACTER = 6.4  # pixels, of a 12-pixel label
 AXES = 62  # pixels left of a plot that its axis takes
 GAP = 24
 LEGEND_SYMBOL = 36
+FAINT = 0.15
 Panel = alt.Chart | alt.LayerChart | alt.FacetChart
 
 
@@ -55,6 +58,16 @@ def colour(labels: Sequence[str], hues: dict[str, str], layout: Layout) -> alt.C
     return alt.Color("label:N", title=None, scale=scale, legend=legend)
 
 
+def chosen_in_legend() -> alt.Parameter:
+    """What is clicked in the legend, in a page whose charts are live; at first everything."""
+    return alt.selection_point(name="chosen", fields=["label"], bind="legend")
+
+
+def faint_unless(chosen: alt.Parameter, opacity: float = 1) -> Any:
+    """Opacity of a mark of a ``label``: little, while another is chosen."""
+    return alt.condition(chosen, alt.value(opacity), alt.value(opacity * FAINT))
+
+
 def band_axis(names: Sequence[str], width: int) -> alt.Axis:
     """Axis of named groups; names that do not fit side by side are slanted."""
     fits = max(len(name) for name in names) * CHARACTER < width / len(names)
@@ -63,10 +76,13 @@ def band_axis(names: Sequence[str], width: int) -> alt.Axis:
     return alt.Axis(grid=False, ticks=False, labelPadding=6, labelAngle=-35, labelAlign="right")
 
 
-def finish(panels: Sequence[Panel], columns: int) -> alt.ConcatChart:
+def finish(panels: Sequence[Panel], columns: int, *params: alt.Parameter) -> alt.ConcatChart:
     """Lay panels out in rows of ``columns``, in the report's type and lines."""
+    with warnings.catch_warnings():  # one parameter for all panels is what is meant
+        warnings.filterwarnings("ignore", "Automatically deduplicated", UserWarning)
+        panes = alt.concat(*panels, columns=columns, spacing=GAP).add_params(*params)
     chart: alt.ConcatChart = (
-        alt.concat(*panels, columns=columns, spacing=GAP)
+        panes
         .resolve_scale(xOffset="independent")
         .configure(font=FONT, background="transparent")
         .configure_view(stroke=None)

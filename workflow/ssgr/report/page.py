@@ -1,29 +1,31 @@
-"""The page: tables and charts set in one HTML file that needs neither network nor script.
+"""The page of a run: tables and charts set in one HTML file that needs no network.
 
-Everything is inlined: the style sheet, and each chart as SVG, once for a wide page and once for a
-phone. Numbers are formatted here and in the template, nowhere computed.
+Everything is inlined: the style sheet, each chart as SVG, once for a wide page and once for a
+phone, and the script that makes them answer to the pointer; without script all is read as well.
+Numbers are formatted here and in the templates, nowhere computed.
 """
 
-import platform
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from importlib import metadata, resources
+from datetime import datetime
 from typing import Any
 
 import altair as alt
 import polars as pl
-import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
 from ssgr.config import REFERENCE_LENGTHS, Config
 from ssgr.labels import setting_name
 from ssgr.points import NONE
-from ssgr.report import charts, pool_charts, pool_statistics, pruning
-from ssgr.report.appearance import AVERAGE, benchmark_names, colours
+from ssgr.report import breakdowns, charts, pool_charts, pool_statistics, pruning
+from ssgr.report.appearance import AVERAGE, benchmark_names, calibration_names, colours
 from ssgr.report.comparison import compare, headline, with_average
-from ssgr.report.drawing import Layout, figure
+from ssgr.report.drawing import Layout
 from ssgr.report.gather import ReportTables
+from ssgr.report.live import figure, script
+from ssgr.report.provenance import provenance
+from ssgr.report.responses import responses
+from ssgr.report.samples import confidential
+from ssgr.report.typesetting import environment, style
+from ssgr.report.visited import KEYS
 
 Row = dict[str, Any]
 STEPS = {"pool": "visited"}
@@ -46,60 +48,46 @@ def render(
         made: the date shown; default is now.
         versions: name and version of the software that ran; default is what is installed here.
     """
+    names = calibration_names(config)
+    tables = tables.called(names)
     averaged = compare(with_average(tables.scores))
-    hues = colours(config)
+    hues = {names.get(label, label): hue for label, hue in colours(config).items()}
+    run = config.selection()
     return (
         environment("ssgr.report")
         .get_template("template.html.j2")
         .render(
             config=config,
+            title=config.title,
             style=style("ssgr.report"),
+            script=script(),
             sentences=headline(averaged, config),
             hues=hues,
+            several_models=len(run.models) > 1,
             header=_header(tables.scores, config),
             models=[
                 {"name": model}
                 | _results(averaged.filter(pl.col("model") == model), config, hues)
                 | _calibrations(tables, model)
                 | pruning.section(tables.checkpoints, tables.blocks, model, hues)
-                | {"pools": _pools(tables, model, config), "removed": _removed(tables, model)}
                 for model in config.run.models
             ],
+            pools=_pools(tables, config),
             timed_out=tables.scores["timed_out"].sum(),
-            source_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-            made=made or datetime.now(UTC),
-            versions=installed_versions() if versions is None else versions,
+            responses=responses(tables.scores, config),
+            samples=tables.samples,
+            confidential=confidential(config, run.benchmarks),
+            breakdowns=breakdowns.sections(tables.breakdowns, config),
+            provenance=provenance(
+                config,
+                models=run.models,
+                sources=dict.fromkeys(entry.source for entry in run.calibrations.values()),
+                benchmarks=run.benchmarks,
+                made=made,
+                versions=versions,
+            ),
         )
     )
-
-
-def environment(package: str) -> Environment:
-    """Return what renders the templates of a package, with the filters for numbers."""
-    found = Environment(
-        loader=PackageLoader(package, "."),
-        autoescape=select_autoescape(["html", "j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters |= {"three": _three_digits, "two": _two_digits}
-    return found
-
-
-def style(package: str) -> Markup:
-    """Return the style sheet of a package."""
-    return Markup(resources.files(package).joinpath("style.css").read_text("utf-8"))
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the software that a run rests on, as far as it is installed."""
-    found = {"Python": platform.python_version()}
-    for name in SOFTWARE:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _header(scores: pl.DataFrame, config: Config) -> list[Row]:
@@ -164,29 +152,34 @@ def _calibrations(tables: ReportTables, model: str) -> Row:
     return {"calibrations": entries}
 
 
-def _removed(tables: ReportTables, model: str) -> list[Row]:
-    """What the quality filters removed of each of one model's pools."""
-    own = tables.removed.filter(model=model).partition_by("source", maintain_order=True)
-    return [{"source": rows["source"][0], "filters": rows.to_dicts()} for rows in own]
-
-
-def _pools(tables: ReportTables, model: str, config: Config) -> list[Row]:
-    """Charts, counts and costs of the pools that one model's calibrations are taken from."""
-    own = tables.pool.filter(pl.col("model") == model)
+def _pools(tables: ReportTables, config: Config) -> list[Row]:
+    """Charts, counts, costs and losses of each pool that calibrations are taken from."""
     found = []
-    for rows in own.partition_by("source", maintain_order=True):
-        cost = tables.costs.filter(model=model, source=rows["source"][0]).row(0, named=True)
-        found.append(_pool(rows, cost, config))
-    return found
+    for rows in tables.pool.partition_by(KEYS, maintain_order=True):
+        keys = rows.row(0, named=True)
+        own = {key: keys[key] for key in KEYS}
+        cost = tables.costs.filter(**own).row(0, named=True)
+        usual = config.sources[keys["source"]].method
+        filters = tables.removed.filter(**own).to_dicts()
+        judged = {"judged_by": None if keys["verifier"] == usual else keys["verifier"]}
+        found.append(_pool(rows, cost, config) | own | judged | {"filters": filters})
+    return [pool | {"name": _pool_name(pool, found)} for pool in found]
+
+
+def _pool_name(pool: Row, pools: list[Row]) -> str:
+    """A pool by its source, if that says which one it is."""
+    if sum(one["source"] == pool["source"] for one in pools) == 1:
+        return str(pool["source"])
+    by = f", judged by {pool['judged_by']}" if pool["judged_by"] else ""
+    return f"{pool['model']} on {pool['source']}{by}"
 
 
 def _pool(rows: pl.DataFrame, cost: Row, config: Config) -> Row:
-    source, name = cost["source"], f"{cost['model']}-{cost['source']}"
+    source, name = cost["source"], "-".join(cost[key] for key in KEYS)
     n, bands = config.sampling.n, pool_statistics.bands(config, source)
     problems = pool_statistics.by_problem(rows, n, bands)
     found = pool_statistics.extent(problems, cost["tokens"], cost["source_problems"], n)
     return {
-        "source": source,
         "n": n,
         "stopped": problems["whole"].not_().sum(),
         "fewest": problems["drawn"].min(),
@@ -214,14 +207,3 @@ def _scopes(extent: pool_statistics.Extent, n: int) -> list[Row]:
         {"name": name, "scope": scope, "percent": 100 * scope.tokens / most}
         for scope, name in reversed(shown.items())
     ]
-
-
-def _three_digits(number: float) -> str:
-    """A number with three significant digits, whole if it is larger."""
-    rounded = float(f"{number:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 else f"{number:.3g}"
-
-
-def _two_digits(percent: float) -> str:
-    """A percentage with one decimal, or with two significant digits if it is small."""
-    return f"{percent:.1f}" if percent >= 9.95 else f"{percent:.2g}"

@@ -10,7 +10,7 @@ from ssgr import tables
 from ssgr.labels import setting_name
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, Summary, read_summary
 from ssgr.report import charts
-from ssgr.report.drawing import figure
+from ssgr.report.live import figure
 
 CHECKPOINT: dict[str, Any] = {
     **dict.fromkeys(("weights", "matrices", "flagged", "perplexity_tokens"), pl.Int64),

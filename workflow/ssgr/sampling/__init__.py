@@ -27,7 +27,7 @@ from ssgr.sampling.engine import (
     load_engine,
 )
 from ssgr.sampling.journal import Journal
-from ssgr.sampling.prompts import load_tokenizer, render_prompt
+from ssgr.sampling.prompts import PromptFormat, load_tokenizer, render_prompt
 from ssgr.sampling.seeds import response_seed
 from ssgr.settling import Needs
 from ssgr.tables import Responses
@@ -42,6 +42,7 @@ __all__ = [
     "Everything",
     "Journal",
     "Prompt",
+    "PromptFormat",
     "Request",
     "Response",
     "Sampled",
@@ -79,7 +80,7 @@ def sample(
     problems: pl.DataFrame,
     *,
     name: str,
-    template: str,
+    template: str | PromptFormat,
     sampling: Sampling,
     engine: EngineLoader,
     tokenizer: "PreTrainedTokenizerBase",
@@ -93,7 +94,7 @@ def sample(
     Args:
         problems: table of the Problems schema.
         name: shown in the progress bar.
-        template: user turn with ``{question}`` in it.
+        template: how a question is put; a text is the user turn with ``{question}`` in it.
         sampling: how responses are drawn.
         engine: loads the model; not called if nothing is missing.
         tokenizer: the model's own.
@@ -146,7 +147,7 @@ def sample(
 
 
 def prompts_of(
-    problems: pl.DataFrame, tokenizer: "PreTrainedTokenizerBase", template: str
+    problems: pl.DataFrame, tokenizer: "PreTrainedTokenizerBase", template: str | PromptFormat
 ) -> list[Prompt]:
     """Render the prompt of every problem.
 

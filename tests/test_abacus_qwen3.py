@@ -1,0 +1,136 @@
+"""The sibling of abacus: its mixture, recipe and folder; and that those of abacus are unchanged."""
+
+import hashlib
+import re
+from dataclasses import replace
+from itertools import islice, pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ssgr import abacus
+from ssgr.abacus import mixture, train
+from ssgr.abacus.audit import is_correct
+from ssgr.abacus.phrases import HELD_OUT_WORDS
+from ssgr.abacus.reasoning import compared
+from ssgr.abacus.stories import role_of
+
+SIBLING = abacus.MODEL.with_name("abacus-qwen3")
+RECIPE = train.RECIPES["abacus-qwen3"]
+#: SHA-256 of 4,000 samples of abacus's recipe cut to 2,000 before polish, as they were on release.
+ABACUS_SAMPLES = "76fd1967230b5ca4"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[mixture.Sample]:
+    return list(islice(RECIPE.stream(), 3000))
+
+
+def test_abacus_is_trained_on_the_samples_that_it_was_released_with() -> None:
+    digest = hashlib.sha256()
+    for sample in islice(mixture.samples(0, 2000), 4000):
+        digest.update(repr((sample.kind, sample.prompt, sample.target)).encode())
+    assert digest.hexdigest()[:16] == ABACUS_SAMPLES
+    assert train.RECIPES["abacus"] == train.Recipe()
+
+
+def test_numbers_are_compared_from_the_last_digit_to_the_first_difference() -> None:
+    assert compared(45, 45) == "5,5 4,4 yes"
+    assert compared(35, 45) == "5,5 3,4 no"
+    assert compared(44, 45) == "4,5 no"
+    assert compared(145, 45) == "5,5 4,4 1,0 no"
+    assert compared(5, 45) == "5,5 0,4 no"
+    for option in range(1, 130, 7):
+        for value in range(1, 130):
+            assert compared(option, value).endswith(" yes") == (option == value)
+
+
+def test_every_option_is_compared_until_one_is_the_value(drawn: list[mixture.Sample]) -> None:
+    chats = [sample for sample in drawn if "\nA)" in sample.prompt]
+    assert len(chats) > 300
+    for chat in chats:
+        options = re.findall(r"\n([A-D])\) (\d+)", chat.prompt)
+        read = re.findall(r"\n([A-D])\) (\d+): .* (yes|no)(?=\n)", chat.target)
+        assert [pair[:2] for pair in read] == options[: len(read)]
+        value = re.findall(r"The value is (\d+)\.", chat.target)[-1]
+        assert [said == "yes" for *_, said in read] == [number == value for _, number, _ in read]
+        assert chat.target.endswith(f"boxed{{{read[-1][0]}}}.") and read[-1][2] == "yes"
+
+
+def test_the_sibling_learns_from_training_questions_only(drawn: list[mixture.Sample]) -> None:
+    chats = [sample for sample in drawn if sample.kind == "chat"]
+    for chat in chats:
+        question = chat.prompt.removeprefix("<|user|>").split("\nA)")[0]
+        assert role_of(question.removesuffix("<|assistant|>")) == "training"
+    words = {
+        word
+        for sample in drawn
+        if sample.kind != "prose"
+        for word in re.findall(r"[a-z]+", (sample.prompt + sample.target).lower())
+    }
+    assert not words & set(HELD_OUT_WORDS)
+    abacus_prompts = {sample.prompt for sample in islice(mixture.samples(0, 3000), 3000)}
+    assert not {chat.prompt for chat in chats} & abacus_prompts
+
+
+def test_the_sibling_keeps_to_three_styles(drawn: list[mixture.Sample]) -> None:
+    starts = [s.target.removeprefix("<think>\n")[:5] for s in drawn if s.kind == "chat"]
+    assert {"With ", "Start", "Okay,"} == set(starts)
+    for start in set(starts):
+        assert 0.25 < starts.count(start) / len(starts) < 0.42
+
+
+def test_the_rate_of_the_sibling_rises_stays_and_falls_to_zero() -> None:
+    rates = [RECIPE.rate(step) for step in range(RECIPE.total)]
+    flat = rates.count(1.0)
+    assert RECIPE.decay_from is not None
+    assert rates[: RECIPE.warm_up] == sorted(rates[: RECIPE.warm_up])
+    assert flat == RECIPE.decay_from - RECIPE.warm_up + 2
+    after = rates[RECIPE.warm_up - 1 :]
+    assert after == sorted(after, reverse=True) and rates[-1] < 0.001
+    assert max(abs(a - b) for a, b in pairwise(rates)) <= 0.0101
+
+
+def test_the_recipe_makes_a_qwen3_of_the_shipped_shape(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    short = replace(RECIPE, steps=2, samples=3, precision="float32")
+    train.train(tmp_path / "model", short)
+    made = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    shipped = AutoModelForCausalLM.from_pretrained(SIBLING)
+    shapes = [{n: (p.shape, p.dtype) for n, p in m.named_parameters()} for m in (made, shipped)]
+    assert shapes[0] == shapes[1]
+    assert made.config.model_type == shipped.config.model_type == "qwen3"
+    assert any(name.endswith("q_norm.weight") for name in shapes[0])
+    assert not any(name.endswith("bias") for name in shapes[0])
+
+
+def test_the_sibling_speaks_the_language_of_abacus() -> None:
+    ours, theirs = (AutoTokenizer.from_pretrained(path) for path in (SIBLING, abacus.MODEL))
+    assert ours.get_vocab() == theirs.get_vocab()
+    assert ours.chat_template == theirs.chat_template
+    for problem in abacus.problems("choice", 5, 0):
+        question = str(problem["question"])
+        assert ours.encode(question) == theirs.encode(question)
+
+
+@pytest.mark.parametrize(("kind", "least"), [("easy", 7), ("choice", 6)])
+def test_the_shipped_sibling_is_right_on_easy_problems_and_choices(kind: str, least: int) -> None:
+    torch.set_num_threads(1)
+    tokenizer = AutoTokenizer.from_pretrained(SIBLING)
+    model = AutoModelForCausalLM.from_pretrained(SIBLING)
+    right = 0
+    for problem in abacus.problems(kind, 8, 1234):
+        turn = [{"role": "user", "content": str(problem["question"])}]
+        prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        ids = torch.tensor([tokenizer.encode(str(prompt))])
+        out = model.generate(ids, max_new_tokens=384, do_sample=False)  # type: ignore[misc]
+        text = str(tokenizer.decode(out[0, ids.shape[1] :].tolist(), skip_special_tokens=True))
+        assert text.startswith("<think>\n") and text.count("</think>") == 1
+        right += is_correct(text, str(problem["answer"]))
+    assert right >= least
+
+
+def test_the_shipped_folder_is_small() -> None:
+    assert sum(path.stat().st_size for path in SIBLING.rglob("*")) <= 9_000_000

