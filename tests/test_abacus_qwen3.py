@@ -84,13 +84,12 @@ def test_the_sibling_keeps_to_three_styles(drawn: list[mixture.Sample]) -> None:
 
 def test_the_rate_of_the_sibling_rises_stays_and_falls_to_zero() -> None:
     rates = [RECIPE.rate(step) for step in range(RECIPE.total)]
-    flat = rates.count(1.0)
-    assert RECIPE.decay_from is not None
-    assert rates[: RECIPE.warm_up] == sorted(rates[: RECIPE.warm_up])
-    assert flat == RECIPE.decay_from - RECIPE.warm_up + 2
-    after = rates[RECIPE.warm_up - 1 :]
-    assert after == sorted(after, reverse=True) and rates[-1] < 0.001
+    assert rates[:100] == sorted(rates[:100]) and rates[99:1001] == [1.0] * 902
+    assert rates[1000:] == sorted(rates[1000:], reverse=True) and 0 < rates[-1] < 0.003
     assert max(abs(a - b) for a, b in pairwise(rates)) <= 0.0101
+    for step, factor in RECIPE.knots[1:-1]:
+        assert RECIPE.rate(step) == pytest.approx(factor)
+    assert RECIPE.knots[-1] == (RECIPE.total, 0.0)
 
 
 def test_the_recipe_makes_a_qwen3_of_the_shipped_shape(tmp_path: Path) -> None:
@@ -107,8 +106,9 @@ def test_the_recipe_makes_a_qwen3_of_the_shipped_shape(tmp_path: Path) -> None:
 
 
 def test_the_sibling_speaks_the_language_of_abacus() -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (SIBLING / name).read_bytes() == (abacus.MODEL / name).read_bytes()
     ours, theirs = (AutoTokenizer.from_pretrained(path) for path in (SIBLING, abacus.MODEL))
-    assert ours.get_vocab() == theirs.get_vocab()
     assert ours.chat_template == theirs.chat_template
     for problem in abacus.problems("choice", 5, 0):
         question = str(problem["question"])
@@ -119,7 +119,7 @@ def test_the_sibling_speaks_the_language_of_abacus() -> None:
 def test_the_shipped_sibling_is_right_on_easy_problems_and_choices(kind: str, least: int) -> None:
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(SIBLING)
-    model = AutoModelForCausalLM.from_pretrained(SIBLING)
+    model = AutoModelForCausalLM.from_pretrained(SIBLING, dtype=torch.float32)
     right = 0
     for problem in abacus.problems(kind, 8, 1234):
         turn = [{"role": "user", "content": str(problem["question"])}]
@@ -133,4 +133,4 @@ def test_the_shipped_sibling_is_right_on_easy_problems_and_choices(kind: str, le
 
 
 def test_the_shipped_folder_is_small() -> None:
-    assert sum(path.stat().st_size for path in SIBLING.rglob("*")) <= 9_000_000
+    assert sum(path.stat().st_size for path in SIBLING.rglob("*")) <= 5_000_000

@@ -3,11 +3,9 @@
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 RULES = ["Snakefile", "workflow/rules"]
 GATES = {
@@ -25,12 +23,6 @@ def test_gate(root: Path, gate: str) -> None:
         [sys.executable, *GATES[gate]], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_one_set_of_pins(root: Path) -> None:
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    environment = yaml.safe_load((root / "envs" / "ssgr.yaml").read_text())
-    assert environment["dependencies"][-1]["pip"] == project["dependencies"]
 
 
 def test_the_light_modules_load_neither_torch_nor_sympy() -> None:

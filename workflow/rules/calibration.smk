@@ -24,7 +24,7 @@ checkpoint tally:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=2000,
+        mem_mb=memory(2000),
     params:
         pool=POOL,
         n=CONFIG.sampling.n,
@@ -60,7 +60,7 @@ rule select:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         pool=POOL,
         model=model_calibrated,

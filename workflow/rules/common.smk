@@ -65,7 +65,7 @@ BENCHMARK = f"{RESULTS}/problems/benchmark={{benchmark}}/problems.parquet"
 RECEIPTS = f"{RESULTS}/receipts"
 SHARD = "model={model}/source={source}/sampling={sampling}/{shard}"
 GRADED = "model={model}/source={source}/sampling={sampling}/verifier={verifier}/{shard}"
-POINT = "/".join(f"{key}={{{key}}}" for key in points.CALIBRATION_KEYS)
+POINT = os.path.join(*(f"{key}={{{key}}}" for key in points.CALIBRATION_KEYS))
 TALLY = f"{RESULTS}/tally/{POINT}/wave={{wave}}"
 CALIBRATION = f"{RESULTS}/calibration/{POINT}"
 PRUNED = f"{POINT}/pruner={{pruner}}/sparsity={{sparsity}}"

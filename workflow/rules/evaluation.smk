@@ -17,7 +17,10 @@ rule sample_benchmark:
     threads: model_threads
     resources:
         gpu=model_gpu,
+        gpu_model=model_gpu_model,
         mem_mb=model_mem_mb,
+        runtime=model_runtime,
+        disk_mb=model_disk_mb,
         python=evaluation_python,
         engine=evaluation_flags,
     params:
@@ -49,7 +52,7 @@ rule grade_benchmark:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=2000,
+        mem_mb=memory(2000),
     params:
         judging=benchmark_judging,
         code=provenance.code_digest("ssgr.grading", "ssgr.quality"),
@@ -74,7 +77,7 @@ rule score:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=2000,
+        mem_mb=memory(2000),
     params:
         code=provenance.code_digest("ssgr.scores"),
     message:

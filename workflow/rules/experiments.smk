@@ -5,6 +5,11 @@
 
 
 for experiment_name in CONFIG.experiments:
+    if workflow.is_rule(experiment_name):
+        raise WorkflowError(
+            f"experiments.{experiment_name}: a rule has this name already, and an experiment is a "
+            "target by its name: call it something else"
+        )
 
     rule:
         name:
@@ -32,7 +37,7 @@ rule experiment:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         config=config_of_experiment,
         code=provenance.code_digest("ssgr.commands.experiment"),
@@ -57,7 +62,7 @@ rule paper_page:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=8000,
+        mem_mb=memory(8000),
     params:
         config=config_of_paper,
         code=provenance.code_digest("ssgr.commands.experiment", "ssgr.report.paper"),

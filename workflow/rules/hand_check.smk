@@ -22,7 +22,7 @@ rule hand_check_page:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         pool=POOL,
         visited=visited_flags,

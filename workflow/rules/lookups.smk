@@ -76,9 +76,34 @@ def evaluation_environment(wildcards):
     return environment_of_engine(CONFIG.models[wildcards.model].for_evaluation())
 
 
-def model_mem_mb(wildcards):
-    """Memory in MB that a job of this model asks for."""
-    return CONFIG.models[wildcards.model].mem_mb
+def memory(mem_mb):
+    """Memory in MB that a job asks for: twice as much at each further attempt."""
+
+    def memory_of_attempt(wildcards, attempt):
+        return mem_mb * 2 ** (attempt - 1)
+
+    return memory_of_attempt
+
+
+def model_mem_mb(wildcards, attempt):
+    """Memory in MB that a job of this model asks for: twice as much at each further attempt."""
+    return CONFIG.models[wildcards.model].mem_mb * 2 ** (attempt - 1)
+
+
+def model_runtime(wildcards, attempt):
+    """Minutes that a job of this model may take: as many more at each further attempt."""
+    return CONFIG.models[wildcards.model].runtime * attempt
+
+
+def model_disk_mb(wildcards):
+    """Scratch disk in MB that a job of this model asks for."""
+    return CONFIG.models[wildcards.model].disk_mb
+
+
+def model_gpu_model(wildcards):
+    """The kind of GPU that a job of this model asks for; None is any, or none at all."""
+    entry = CONFIG.models[wildcards.model]
+    return entry.gpu_model if entry.gpu else None
 
 
 def model_threads(wildcards):
@@ -86,19 +111,20 @@ def model_threads(wildcards):
     return CONFIG.models[wildcards.model].threads
 
 
-def engine_flags(wildcards):
+def engine_flags(wildcards, attempt):
     """How this model's engine runs, as flags: nothing here changes a response."""
-    return flags_of_engine(CONFIG.models[wildcards.model])
+    return flags_of_engine(CONFIG.models[wildcards.model], attempt)
 
 
-def evaluation_flags(wildcards):
+def evaluation_flags(wildcards, attempt):
     """The same for the engine that answers benchmarks."""
-    return flags_of_engine(CONFIG.models[wildcards.model].for_evaluation())
+    return flags_of_engine(CONFIG.models[wildcards.model].for_evaluation(), attempt)
 
 
-def flags_of_engine(entry):
-    """How a registry entry's engine runs, as flags."""
-    flags = ["--model.batch-size", str(entry.batch_size)]
+def flags_of_engine(entry, attempt):
+    """How a registry entry's engine runs, as flags: half the batch at each further attempt."""
+    batch_size = max(1, entry.batch_size >> (attempt - 1))
+    flags = ["--model.batch-size", str(batch_size)]
     if entry.memory_share is not None:
         flags += ["--model.memory-share", str(entry.memory_share)]
     if entry.server is not None:
@@ -188,6 +214,11 @@ def shard_gpu(wildcards):
     """GPUs to sample this shard; none if the pool holds it already or a server has them."""
     served = CONFIG.models[wildcards.model].engine == "server"
     return 0 if served or is_in_the_pool(wildcards) else model_gpu(wildcards)
+
+
+def shard_gpu_model(wildcards):
+    """The kind of GPU to sample this shard; None is any, or none at all."""
+    return model_gpu_model(wildcards) if shard_gpu(wildcards) else None
 
 
 def draw_flag(wildcards):

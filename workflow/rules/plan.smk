@@ -10,7 +10,7 @@ rule plan:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
+        mem_mb=memory(1000),
     params:
         config=as_json(CONFIG),
     message:

@@ -24,7 +24,10 @@ rule sample:
     threads: model_threads
     resources:
         gpu=shard_gpu,
+        gpu_model=shard_gpu_model,
         mem_mb=model_mem_mb,
+        runtime=model_runtime,
+        disk_mb=model_disk_mb,
         python=model_python,
         engine=engine_flags,
         state=shard_state,
@@ -65,7 +68,7 @@ rule grade:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=2000,
+        mem_mb=memory(2000),
     params:
         pool=POOL,
         rows=shard_rows,

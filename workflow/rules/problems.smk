@@ -21,7 +21,7 @@ rule source_problems:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         data=source_set,
         apart=apart_flags,

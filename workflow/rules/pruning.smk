@@ -17,7 +17,10 @@ rule prune:
     threads: model_threads
     resources:
         gpu=model_gpu,
+        gpu_model=model_gpu_model,
         mem_mb=model_mem_mb,
+        runtime=model_runtime,
+        disk_mb=model_disk_mb,
     params:
         model=model_pruned,
         weights=model_weights,

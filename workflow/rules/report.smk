@@ -17,7 +17,7 @@ rule report:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         config=config_of_run,
         visited=visited_flags,

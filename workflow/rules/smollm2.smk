@@ -16,7 +16,7 @@ rule smollm2:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         code=provenance.code_digest("ssgr.smollm2"),
     message:

@@ -17,7 +17,7 @@ rule verdicts:
     threads: 8
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         pool=POOL,
         visited=visited_flags,
@@ -45,7 +45,7 @@ rule verification:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         config=config_of_run,
         files=audit_flags,

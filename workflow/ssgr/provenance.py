@@ -29,7 +29,7 @@ def code_digest(*modules: str) -> str:
     """
     digest = blake2b(digest_size=8)
     for path in sorted(closure(*modules)):
-        digest.update(f"{path.relative_to(PACKAGE)}:{dump(_parsed(path.read_text()))}".encode())
+        digest.update(f"{path.relative_to(PACKAGE)}:{_dumped(path.read_text())}".encode())
         if path.name == "__init__.py":
             for data in sorted(file for kind in DATA for file in path.parent.glob(kind)):
                 digest.update(data.read_bytes())
@@ -44,7 +44,7 @@ def closure(*modules: str) -> set[Path]:
         path = waiting.pop()
         if path not in seen:
             seen.add(path)
-            waiting += [file for module in _imports(path) for file in _files(module)]
+            waiting += [file for module in _imports(path.read_text()) for file in _files(module)]
     return seen
 
 
@@ -113,15 +113,22 @@ def _files(module: str) -> list[Path]:
     return _files(module.rpartition(".")[0]) if "." in module else []
 
 
-def _imports(path: Path) -> list[str]:
-    """Dotted names of ssgr that the file imports, at any depth of its code."""
+@cache
+def _imports(text: str) -> list[str]:
+    """Dotted names of ssgr that a module's text imports, at any depth of its code."""
     names: list[str] = []
-    for node in ast.walk(_parsed(path.read_text())):
+    for node in ast.walk(_parsed(text)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     return [name for name in names if name.startswith("ssgr.")]
+
+
+@cache
+def _dumped(text: str) -> str:
+    """The syntax tree as text."""
+    return dump(_parsed(text))
 
 
 @cache

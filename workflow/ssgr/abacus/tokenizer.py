@@ -1,6 +1,7 @@
 """The tokenizer of abacus: byte-level BPE of 768 tokens with digits split one by one."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -40,6 +41,15 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in tags])
+    return _wrapped(tokenizer)
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """Read the tokenizer of a model folder; AutoTokenizer would give it Qwen2's splitting."""
+    return _wrapped(Tokenizer.from_file(str(folder / "tokenizer.json")))
+
+
+def _wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=END,

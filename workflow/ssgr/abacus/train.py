@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ssgr.abacus import MODEL
 from ssgr.abacus.architecture import ABACUS_SHAPE, SIBLING_SHAPE, Shape, new_model
 from ssgr.abacus.mixture import ABACUS, IGNORED, SIBLING, Batches, Mixture, Sample, samples
 from ssgr.abacus.muon import Muon
-from ssgr.abacus.tokenizer import CHAT_TEMPLATE, build_tokenizer
+from ssgr.abacus.tokenizer import CHAT_TEMPLATE, build_tokenizer, read_tokenizer
 from ssgr.errors import SsgrError
 
 TOKENIZER_SAMPLES = 6000
@@ -41,6 +41,7 @@ class Recipe:
     shape: Shape = ABACUS_SHAPE
     mixture: Mixture = ABACUS
     vocabulary: Path | None = None  # folder of a tokenizer; None: trained on the first samples
+    stored: torch.dtype = torch.float32  # number format of the written weights
     #: (step, factor of the peak rate) between which it is linear; empty: the slopes of abacus.
     knots: tuple[tuple[int, float], ...] = ()
 
@@ -77,6 +78,7 @@ RECIPES: dict[str, Recipe] = {
         shape=SIBLING_SHAPE,
         mixture=SIBLING,
         vocabulary=MODEL,
+        stored=torch.bfloat16,
         knots=((-1, 0.0), (99, 1.0), (1000, 1.0), (1600, 4 / 7), (1850, 0.0)),
     ),
 }
@@ -95,9 +97,7 @@ class Trainer:
 
     def _tokenizer(self) -> PreTrainedTokenizerFast:
         if self.recipe.vocabulary is not None:
-            found = AutoTokenizer.from_pretrained(self.recipe.vocabulary)
-            assert isinstance(found, PreTrainedTokenizerFast)
-            return found
+            return read_tokenizer(self.recipe.vocabulary)
         drawn = islice(self.recipe.stream(), TOKENIZER_SAMPLES)
         return build_tokenizer(sample.prompt + sample.target for sample in drawn)
 
@@ -227,5 +227,6 @@ def train(
         print(line, flush=True)
         if trainer.step % checkpoint_every == 0:
             trainer.save(checkpoint)
+    trainer.model.to(recipe.stored)  # type: ignore[arg-type]
     export(trainer.model, trainer.tokenizer, out)
     checkpoint.unlink(missing_ok=True)

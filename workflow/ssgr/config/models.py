@@ -107,7 +107,18 @@ class Model(Strict):
     memory_share: float | None = Field(
         None, gt=0, le=1, description="share of GPU memory that vLLM takes (execution only)"
     )
-    mem_mb: int = Field(16000, ge=100, description="memory a job asks for, in MB")
+    gpu_model: str | None = Field(
+        None,
+        pattern=r"^[\w.-]+$",
+        description="kind of GPU a job asks for, as the cluster calls it (execution only)",
+    )
+    mem_mb: int = Field(16000, ge=100, description="memory a job asks for, in MB (execution only)")
+    runtime: int = Field(
+        720, ge=1, description="minutes a job may take on a cluster (execution only)"
+    )
+    disk_mb: int = Field(
+        10000, ge=0, description="scratch disk a job asks for, in MB (execution only)"
+    )
     threads: int = Field(1, ge=1, description="processor threads a job uses (execution only)")
     batch_size: int = Field(
         256, ge=1, description="responses decoded side by side (execution only)"
