@@ -23,12 +23,12 @@ include: "workflow/rules/calibration.smk"
 include: "workflow/rules/pruning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/experiments.smk"
 include: "workflow/rules/verification.smk"
 include: "workflow/rules/hand_check.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/abacus.smk"
 include: "workflow/rules/smollm2.smk"
+include: "workflow/rules/experiments.smk"  # last: its targets may not have a rule's name
 
 
 onstart:

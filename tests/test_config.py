@@ -92,6 +92,7 @@ def test_calibrations_that_make_no_sense(raw: dict[str, Any], entry: object, sai
         ("sources.stories.solution_template", "{question}", "must contain {solution}"),
         ("sources.none", {"data": {"loader": "file", "path": "x", "text": "t"}}, "'none' is taken"),
         ("run.benchmarks", [], "run.benchmarks"),
+        ("experiments", {"run": {"title": "t"}}, "experiments.run: the name is the run's own"),
         ("sampling.temperature", 0.655, "more than two decimals"),
         ("calibrations.SSGR.tau", 0.755, "at most two decimals"),
     ],

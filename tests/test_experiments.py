@@ -10,8 +10,10 @@ import pytest
 
 from ssgr import statistics, tables
 from ssgr.config import Config
-from ssgr.errors import ReportError, TableError
-from ssgr.experiments import Exhibit, build
+from ssgr.errors import ReportError, SsgrError, TableError
+from ssgr.experiments.build import build
+from ssgr.experiments.check import check_experiments
+from ssgr.experiments.exhibit import Exhibit
 from ssgr.experiments.order import order
 from ssgr.experiments.table import Entry
 from ssgr.points import CHECKPOINT_KEYS
@@ -191,6 +193,28 @@ def test_the_best_of_what_is_not_there_is_refused(place: Path) -> None:
     mine = {"calibrations": ["C4", "SGR"], "best_of": {"Text": ["C4", "DCLM"]}}
     with pytest.raises(ReportError, match=r"mine\.best_of\.Text: DCLM is not among"):
         exhibit(place, "mine", mine=mine)
+
+
+@pytest.mark.parametrize(
+    ("mine", "said"),
+    [
+        ({"calibrations": ["C4", "SGR"], "against": "SSGR"}, r"mine\.against: 'SSGR' is no row"),
+        ({"calibrations": ["C4", "MathR"], "best_of": {"Best": ["C4"]}, "against": "C4"},
+         r"'C4' is no row of the experiment, .* its rows are Best, MathR"),
+        ({"calibrations": ["C4", "SGR"], "best_of": {"Text": ["DCLM"]}}, "DCLM is not among"),
+        ({"published": "table99"}, "no exhibit 'table99'"),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_shown_is_refused_before_anything_runs(
+    place: Path, mine: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SsgrError, match=said):
+        check_experiments(config_of(place, mine=mine))
+
+
+def test_the_papers_experiments_can_be_shown(place: Path) -> None:
+    no_calibration = {"pruners": ["magnitude"], "calibrations": ["C4"], "against": "SSGR"}
+    check_experiments(config_of(place, mine=no_calibration))  # it has no rows to compare
 
 
 def test_draws_of_one_kind_are_one_row(own_place: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from ssgr import tables
 from ssgr.__main__ import main
-from ssgr.experiments import Exhibit, build, write
+from ssgr.experiments.build import build
 from ssgr.experiments.cells import Cells
-from ssgr.experiments.exports import to_csv
+from ssgr.experiments.exhibit import Exhibit
+from ssgr.experiments.exports import to_csv, write
 from ssgr.experiments.latex import escaped, to_latex
 from ssgr.experiments.pictures import PRINT
 from ssgr.experiments.table import Column, Entry, Row, Table

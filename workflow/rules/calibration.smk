@@ -72,9 +72,7 @@ rule select:
         filters=as_json(CONFIG.filters),
         template=solution_template,
         candidates=candidates_flag,
-        code=provenance.code_digest(
-            "ssgr.selection", "ssgr.calibration", "ssgr.sampling.prompts"
-        ),
+        code=selection_code,
     message:
         "Select from {wildcards.source} by {wildcards.length}, tau {wildcards.tau}, {wildcards.budget}"
     shell:

@@ -34,6 +34,7 @@ sys.path.insert(0, PACKAGES)
 
 from ssgr import devices, locks, points, problems, provenance
 from ssgr.config import REFERENCE_LENGTHS, RUN, narrowed
+from ssgr.experiments.check import check_experiments
 from ssgr.grading.methods import METHODS
 from ssgr.pool import store
 from ssgr.pool.shards import Asked, Shard

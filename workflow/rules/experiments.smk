@@ -4,18 +4,10 @@
 #         {results}/paper/index.html, all of them on one page, by `snakemake paper`
 
 
-for experiment_name in CONFIG.experiments:
-    if workflow.is_rule(experiment_name):
-        raise WorkflowError(
-            f"experiments.{experiment_name}: a rule has this name already, and an experiment is a "
-            "target by its name: call it something else"
-        )
-
-    rule:
-        name:
-            experiment_name
-        input:
-            EXPERIMENT.format(experiment=experiment_name),
+try:
+    check_experiments(CONFIG)
+except SsgrError as error:
+    raise WorkflowError(str(error)) from None
 
 
 rule paper:
@@ -40,7 +32,7 @@ rule experiment:
         mem_mb=memory(4000),
     params:
         config=config_of_experiment,
-        code=provenance.code_digest("ssgr.commands.experiment"),
+        code=provenance.code_digest("ssgr.commands.experiment", "ssgr.report"),
     message:
         "Draw {wildcards.experiment}"
     shell:
@@ -65,8 +57,24 @@ rule paper_page:
         mem_mb=memory(8000),
     params:
         config=config_of_paper,
-        code=provenance.code_digest("ssgr.commands.experiment", "ssgr.report.paper"),
+        code=provenance.code_digest(
+            "ssgr.commands.experiment", "ssgr.report", "ssgr.report.paper"
+        ),
     message:
         "Set all tables and figures on one page"
     shell:
         "python -m ssgr paper --config {params.config:q} --out {output:q} > {log:q} 2>&1"
+
+
+for experiment_name in CONFIG.experiments:
+    if workflow.is_rule(experiment_name) or experiment_name == "all":
+        raise WorkflowError(
+            f"experiments.{experiment_name}: a rule has this name already, and an experiment is a "
+            "target by its name: call it something else"
+        )
+
+    rule:
+        name:
+            experiment_name
+        input:
+            EXPERIMENT.format(experiment=experiment_name),

@@ -289,13 +289,24 @@ def is_enough(tally, problems, wave):
         raise WorkflowError(str(error)) from None
 
 
+def is_as_drawn(wildcards):
+    """Whether a calibration set holds what was sampled, token by token."""
+    own = wildcards.generator in ("none", wildcards.model)
+    return own and wildcards.thinking != "dropped"
+
+
 def model_calibrated(wildcards):
     """Where the pruned model comes from; and how it is asked, if a sequence is rendered anew."""
-    as_drawn = wildcards.generator in ("none", wildcards.model)
     entry = CONFIG.models[wildcards.model]
-    if as_drawn and wildcards.thinking != "dropped":
-        return points.source_of_model(entry)
-    return points.model_rendered(entry)
+    as_drawn = is_as_drawn(wildcards)
+    return points.source_of_model(entry) if as_drawn else points.model_rendered(entry)
+
+
+def selection_code(wildcards):
+    """Digest of the code that selects; of the conversion too, where there is one."""
+    modules = ["ssgr.selection", "ssgr.calibration", "ssgr.sampling.prompts"]
+    modules += [] if is_as_drawn(wildcards) else ["ssgr.conversion"]
+    return provenance.code_digest(*modules)
 
 
 def generator_flag(wildcards):
@@ -549,8 +560,8 @@ def sets_of_run(keys, name):
 
 
 def calibrations_of_pools():
-    """The keys of this run's calibration sets that are taken from responses, one after another."""
-    wanted = points.points(CONFIG).filter(points.FROM_POOL)
+    """The keys of this run's calibration sets of responses that the source's method judged."""
+    wanted = points.judged_by_source(CONFIG, points.points(CONFIG))
     return wanted.select(points.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
 
 
@@ -560,7 +571,6 @@ def visited_of_pool(wildcards):
         key
         for key in calibrations_of_pools()
         if (key["generator"], key["source"]) == (wildcards.model, wildcards.source)
-        and key["verifier"] == CONFIG.sources[wildcards.source].method
     ]
     return {
         "visited": [f"{CALIBRATION}/visited.json".format(**key) for key in keys],
@@ -573,8 +583,9 @@ def audited_pools(wildcards):
     keys = calibrations_of_pools()
     if not keys:
         raise WorkflowError(
-            "no calibration of this run is taken from a model's responses: there are no verdicts "
-            "to verify. Name one with a tau in `calibrations`."
+            "no calibration of this run is taken from a model's responses, judged by the source's "
+            "own method: there are no verdicts to verify. Name one with a tau and without a "
+            "verifier in `calibrations`."
         )
     return {
         "verdicts": sorted({of_generator(VERDICTS, key) for key in keys}),

@@ -50,7 +50,7 @@ rule verification:
         config=config_of_run,
         files=audit_flags,
         code=provenance.code_digest(
-            "ssgr.audit", "ssgr.audit.page", "ssgr.audit.gather"
+            "ssgr.audit", "ssgr.audit.page", "ssgr.audit.gather", "ssgr.report"
         ),
     message:
         "Compare the grading methods"

@@ -91,6 +91,12 @@ def verifier(config: Config, entry: Calibration) -> str:
     return entry.verifier or config.sources[entry.source].method
 
 
+def judged_by_source(config: Config, points: pl.DataFrame) -> pl.DataFrame:
+    """Return the points calibrated on responses that the source's own method has judged."""
+    own = pl.col("source").replace({name: one.method for name, one in config.sources.items()})
+    return points.filter(FROM_POOL & (pl.col("verifier") == own))
+
+
 def calibrations(config: Config) -> list[Calibration]:
     """Return every kind of calibration that the run or an experiment asks for, once."""
     names = {name for each in config.selections.values() for name in each.calibrations}

@@ -11,7 +11,7 @@ import polars as pl
 
 from ssgr.config import Calibration, Config
 from ssgr.errors import ReportError
-from ssgr.points import CALIBRATION_KEYS, FROM_POOL, keys_of, points
+from ssgr.points import CALIBRATION_KEYS, judged_by_source, keys_of, points
 from ssgr.pool import receipts
 from ssgr.tables import Grades, Problems, Responses, Verdicts, read
 
@@ -70,23 +70,23 @@ def gather(
         visited: what each calibration visited (visited.json).
 
     Raises:
-        ReportError: no calibration is taken from responses, something of a pool was not named, or
-            verdicts are of other responses than the grades.
+        ReportError: no calibration is taken from responses that the source's own method judged,
+            something of a pool was not named, or verdicts are of other responses than the grades.
         TableError: a table is missing, truncated or of another schema.
         PoolError: a part of the pool is gone or has changed.
     """
-    wanted = points(config).filter(FROM_POOL).select("label", *CALIBRATION_KEYS).unique(
-        maintain_order=True
-    )  # fmt: skip
+    own_method = judged_by_source(config, points(config))
+    wanted = own_method.select("label", *CALIBRATION_KEYS).unique(maintain_order=True)
     if wanted.is_empty():
         raise ReportError(
-            "no calibration of this run is taken from a model's responses, so there are no "
-            "verdicts to audit: name one with a tau in `calibrations`"
+            "no calibration of this run is taken from a model's responses, judged by the source's "
+            "own method, so there are no verdicts to audit: name one with a tau and without a "
+            "verifier in `calibrations`"
         )
     named = {"verdicts": verdicts, "problems": problems, "visited": visited}
     files = {(kind, _keys(path, kind)): path for kind, paths in named.items() for path in paths}
     found = []
-    for own in wanted.partition_by("model", "source", maintain_order=True):
+    for own in wanted.partition_by("generator", "source", maintain_order=True):
         rows = own.to_dicts()
         calibrations = {
             row["label"]: (
@@ -98,18 +98,20 @@ def gather(
         method = config.sources[rows[0]["source"]].method
         texts = read(_find(files, "problems", rows[0]), Problems)
         judged = read(_find(files, "verdicts", rows[0]), Verdicts)
-        place = (rows[0]["model"], rows[0]["source"])
+        place = (rows[0]["generator"], rows[0]["source"])
         found.append(_pool(pool, place, method, texts, judged, calibrations))
     return found
 
 
-OF = {"verdicts": ("model", "source"), "problems": ("source",), "visited": CALIBRATION_KEYS}
-"""The keys that say what a file is of."""
+OF = {"verdicts": ("generator", "source"), "problems": ("source",), "visited": CALIBRATION_KEYS}
+"""The keys of a point that say what a file is of."""
 Files = Mapping[tuple[str, tuple[str, ...]], Path]
 
 
 def _keys(path: Path, kind: str) -> tuple[str, ...]:
     keys = keys_of(path)
+    if kind == "verdicts":  # of responses, which lie under the model that generated them
+        keys["generator"] = keys.get("model", "")
     return tuple(keys.get(name, "") for name in OF[kind])
 
 

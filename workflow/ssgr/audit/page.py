@@ -187,13 +187,14 @@ def _selection(label: str, compared: pl.DataFrame, pool: AuditedPool, config: Co
     grades = pool.grades.filter(pl.col("shard").is_in(list(shards))).drop("shard")
     by_method = compared.partition_by("method", as_dict=True, maintain_order=True)
     verdicts = {str(method): rows for (method,), rows in by_method.items()}
-    rows = overlap(grades, verdicts, pool.configured, calibration, config.filters, config.budget)
+    budget = config.budget.of_calibration(calibration)
+    rows = overlap(grades, verdicts, pool.configured, calibration, config.filters, budget)
     return {
         "label": label,
         "tau": calibration.tau,
         "length": calibration.length,
         "problems": grades["problem_id"].n_unique(),
-        "sequences": config.budget.sequences,
+        "sequences": budget.sequences,
         "listed": LISTED,
         "rows": rows.to_dicts(),
         "configured": rows.row(by_predicate=pl.col("method") == pool.configured, named=True),

@@ -19,7 +19,8 @@ class ExperimentCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Build, export, render, write."""
-        from ssgr.experiments import build, write
+        from ssgr.experiments.build import build
+        from ssgr.experiments.exports import write
         from ssgr.report.exhibits import render
 
         results, pool = Path(self.config.results), Path(self.config.pool.path)

@@ -265,6 +265,12 @@ class Config(Strict):
     )
 
     @model_validator(mode="after")
+    def _the_run_is_no_experiment(self) -> "Config":
+        if RUN in self.experiments:
+            raise ValueError(f"experiments.{RUN}: the name is the run's own: call it something else")
+        return self
+
+    @model_validator(mode="after")
     def _medians_need_every_response(self) -> "Config":
         if self.filters.min_thinking_share and self.sampling.early_stop:
             raise ValueError(

@@ -4,11 +4,5 @@
 compares, ``cells`` is the table of all that, ``published`` stands the paper's numbers beside;
 ``layout`` and ``notes`` set a table, ``charts`` draw it, ``latex`` and ``exports`` write it.
 The report shows what comes of it; only ``charts`` and ``pictures``, which are imported when a chart
-is drawn, import the report's style.
+is drawn, import the report's style. ``check`` is for the start of a run, and light.
 """
-
-from ssgr.experiments.build import build
-from ssgr.experiments.exhibit import Exhibit
-from ssgr.experiments.exports import write
-
-__all__ = ["Exhibit", "build", "write"]

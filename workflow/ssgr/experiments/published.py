@@ -10,6 +10,7 @@ import os.path
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def read_published(where: str) -> pl.DataFrame:
     """
     file, separate, exhibit = where.rpartition("#")
     path = _file(file) if separate else ROOT / DEFAULT
-    table = _parsed(path)
+    table = _parsed(path, path.stat().st_mtime_ns if path.exists() else 0)
     if exhibit not in set(table["exhibit"]):
         known = ", ".join(table["exhibit"].unique(maintain_order=True))
         raise ReportError(f"{path} has no exhibit {exhibit!r}; it has {known}")
@@ -68,7 +69,9 @@ def _file(name: str) -> Path:
     return path if path.exists() else ROOT / path
 
 
-def _parsed(path: Path) -> pl.DataFrame:
+@cache
+def _parsed(path: Path, mtime: int) -> pl.DataFrame:
+    """The table of a file, read once for all experiments."""
     columns = Published.column_names()
     try:
         text = path.read_text("utf-8")
