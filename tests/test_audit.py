@@ -460,6 +460,24 @@ def test_verdicts_of_fewer_responses_than_the_grades_are_refused(run: list[str])
         gathered(run)
 
 
+def test_a_pool_is_its_generators_and_other_verifiers_are_left_out(run: list[str]) -> None:
+    """Verdicts are of who wrote the responses, not of who is pruned on them."""
+    raw = CONFIG.model_dump()
+    raw["models"]["pruned"] = {"path": "org/pruned"}
+    raw["run"] |= {"models": ["pruned"]}
+    by_other = {name: entry | {"generator": "small"} for name, entry in raw["calibrations"].items()}
+    exact = {"source": "stories", "tau": 1.0, "length": "first", "verifier": "exact"}
+    config = Config.model_validate(raw | {"calibrations": by_other | {"Exact": exact}})
+    moved = []
+    for flag, path in zip(run[::2], run[1::2], strict=True):
+        place = path.replace("/model=small/", "/model=pruned/") if flag == "--visited" else path
+        if place != path:
+            write_text(Path(place), Path(path).read_text())
+        moved += [flag, place]
+    (pool,) = gathered(moved, config)
+    assert (pool.model, set(pool.calibrations)) == ("small", {"SGR", "SSGR"})
+
+
 def test_a_run_without_a_pool_has_nothing_to_audit(run: list[str]) -> None:
     reference = {"MathR": Calibration(source="stories", length="solution")}
     config = CONFIG.model_copy(update={"calibrations": reference})

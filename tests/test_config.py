@@ -220,10 +220,12 @@ def test_mistakes_in_recipes_are_told(raw: dict[str, Any]) -> None:
 
 def test_the_readmes_own_model_is_a_valid_configuration(raw: dict[str, Any], root: Path) -> None:
     """Merged onto the shipped file as Snakemake does it."""
-    example = (root / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    example = (root / "README.md").read_text().partition("# mine.yaml\n")[2].partition("```")[0]
     merged = copy.deepcopy(raw)
+    update_config(merged, yaml.safe_load((root / "config" / "paper.yaml").read_text()))
     update_config(merged, yaml.safe_load(example))
     config = load_config(merged)
-    assert config.run.models == ["r1-qwen-7b"]
+    assert config.run.models == config.selection("table2").models == ["mine"]
+    assert not {"table5", "table8"} & set(config.experiments)
     assert {entry.source for entry in config.run_calibrations.values()} == {"mathr", "c4"}
     assert config.budget.key == "128x16384-s0"

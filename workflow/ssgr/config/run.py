@@ -267,7 +267,9 @@ class Config(Strict):
     @model_validator(mode="after")
     def _the_run_is_no_experiment(self) -> "Config":
         if RUN in self.experiments:
-            raise ValueError(f"experiments.{RUN}: the name is the run's own: call it something else")
+            raise ValueError(
+                f"experiments.{RUN}: the name is the run's own: call it something else"
+            )
         return self
 
     @model_validator(mode="after")

@@ -72,6 +72,8 @@ def _marks(cells: pl.DataFrame, experiment: Experiment) -> Iterator[str]:
         yield f"* differs from {whom} by more than chance explains ({test})."
     else:
         yield f"No difference from {whom} is larger than chance explains ({test})."
+    if references != [DENSE] and not experiment.against:
+        yield "Which is best was read off the same answers, and the test does not count that."
 
 
 def _best(config: Config, name: str) -> Iterator[str]:
