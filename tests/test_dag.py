@@ -260,7 +260,7 @@ def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -
     second = Experiment(done.workflow, done.directory.parent / "fifth")
     calibration = {"H": {"source": "stories", "tau": 0.00, "length": "median"}}
     run = {**TINY["run"], "calibrations": ["H"]}
-    own = {"pool": {**POOL, "path": "pool"}}
+    own: dict[str, object] = {"pool": {**POOL, "path": "pool"}}
     second.configure({"calibrations": calibration, "run": run}, own)
     folders = point("0.00", "median", "3x600-s0")
     code, _ = second.snakemake(f"results/calibration/{folders}/calibration.parquet")
@@ -268,6 +268,18 @@ def test_too_few_candidates_show_the_funnel_and_lose_nothing(done: Experiment) -
     assert re.search(r"good quality +0 problems", logs(second))  # after all 20 of the source
     assert re.search(r"pool +20 problems", logs(second))
     assert len(list((second.directory / "pool" / "grades").rglob("*.parquet"))) == 4
+
+
+def test_a_calibration_that_nothing_fits_is_given_up(done: Experiment) -> None:
+    second = Experiment(done.workflow, done.directory.parent / "given up")
+    calibration = {"H": {"source": "stories", "tau": 0.00, "length": "median"}}
+    run = {**TINY["run"], "calibrations": ["H"]}
+    pool = {**POOL, "path": str(done.directory.parent / "pool"), "give_up": 1}
+    second.configure({"calibrations": calibration, "run": run, "pool": pool})
+    folders = point("0.00", "median", "3x600-s0")
+    code, _ = second.snakemake(f"results/calibration/{folders}/calibration.parquet")
+    assert code != 0
+    assert re.search(r"pool +10 problems", logs(second))  # of 20: the first wave had none
 
 
 def test_more_gpus_than_there_are_is_an_error_before_any_job(done: Experiment) -> None:

@@ -279,9 +279,11 @@ def tallies(keys):
 
 
 def is_enough(tally, problems, wave):
-    """Whether a tally has its budget, or the wave was the last of the source."""
+    """Whether a tally has its budget or is hopeless, or the wave was the last of the source."""
     try:
-        if count_rows(tally) >= CONFIG.budget.sequences:
+        found = count_rows(tally)
+        hopeless = not found and wave + 1 >= CONFIG.pool.give_up
+        if found >= CONFIG.budget.sequences or hopeless:
             return True
         visible = problems.is_file()  # else it is made again before the next wave
         return visible and points.is_last(CONFIG.pool, wave, count_rows(problems))

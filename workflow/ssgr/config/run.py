@@ -202,6 +202,12 @@ class Pool(Strict):
         64, ge=1, description="problems in one shard (one job); names the shards, so keep it"
     )
     wave: int = Field(4, ge=1, description="shards sampled before looking whether more are needed")
+    give_up: int = Field(
+        8,
+        ge=1,
+        description="waves without a single candidate after which a calibration is given up: a "
+        "verifier or a band that fits nothing would visit the whole source",
+    )
 
 
 class Grading(Strict):
