@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,13 @@ PATIENCE = 2400.0
 
 
 @pytest.fixture
-def slurm(tmp_path: Path) -> Iterator[Slurm]:
+def slurm() -> Iterator[Slurm]:
     slurm_cluster.wanted()
-    (tmp_path / "slurm").mkdir()
-    with slurm_cluster.started(tmp_path / "slurm") as slurm:
+    # not below tmp_path: a node's sockets stand there, whose paths have at most 107 characters
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder,
+        slurm_cluster.started(Path(folder)) as slurm,
+    ):
         yield slurm
 
 
