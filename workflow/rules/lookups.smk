@@ -132,9 +132,6 @@ def flags_of_engine(entry, attempt):
     return shlex.join(flags)
 
 
-GRADER_KEYS = ("model", "source", "verifier")
-
-
 def judging_of_source(model, source, method=None):
     """How a model's responses to a source are judged: by the source's method, or another."""
     return points.judging(CONFIG, model, CONFIG.sources[source], method)
@@ -145,11 +142,14 @@ def source_judging(wildcards):
     return judging_of_source(wildcards.model, wildcards.source).model_dump_json()
 
 
+def judging_by(wildcards):
+    """How responses to this source are judged by this verifier."""
+    return judging_of_source(wildcards.model, wildcards.source, wildcards.verifier)
+
+
 def verifier_judging(wildcards):
-    """How responses to this source are judged by this verifier, as JSON."""
-    return judging_of_source(
-        wildcards.model, wildcards.source, wildcards.verifier
-    ).model_dump_json()
+    """The same as JSON."""
+    return judging_by(wildcards).model_dump_json()
 
 
 def budget_of_point(wildcards):
@@ -165,8 +165,7 @@ def pool_shard(wildcards):
 def grades_folder(wildcards):
     """The pool's folder of grades by this grader: how it judges, and its code."""
     folder = os.path.dirname(f"{POOL}/grades/{SHARD}".format(**wildcards))
-    grader = judging_of_source(*(wildcards[key] for key in GRADER_KEYS)).digest
-    return f"{folder}/grader={grader}"
+    return f"{folder}/grader={judging_by(wildcards).digest}"
 
 
 def benchmark_judging(wildcards):
@@ -291,10 +290,14 @@ def is_enough(tally, problems, wave):
         raise WorkflowError(str(error)) from None
 
 
+def is_of_another(wildcards):
+    """Whether another model than the pruned one generated the responses."""
+    return wildcards.generator not in ("none", wildcards.model)
+
+
 def is_as_drawn(wildcards):
     """Whether a calibration set holds what was sampled, token by token."""
-    own = wildcards.generator in ("none", wildcards.model)
-    return own and wildcards.thinking != "dropped"
+    return not is_of_another(wildcards) and wildcards.thinking != "dropped"
 
 
 def model_calibrated(wildcards):
@@ -304,16 +307,22 @@ def model_calibrated(wildcards):
     return points.source_of_model(entry) if as_drawn else points.model_rendered(entry)
 
 
+@cache
+def code_of(*modules):
+    """Digest of modules that depend on a job's wildcards: taken once, not once a job."""
+    return provenance.code_digest(*modules)
+
+
 def selection_code(wildcards):
     """Digest of the code that selects; of the conversion too, where there is one."""
     modules = ["ssgr.selection", "ssgr.calibration", "ssgr.sampling.prompts"]
     modules += [] if is_as_drawn(wildcards) else ["ssgr.conversion"]
-    return provenance.code_digest(*modules)
+    return code_of(*modules)
 
 
 def generator_flag(wildcards):
     """The model that generated the responses, if it is another than the pruned one, as a flag."""
-    if wildcards.generator in ("none", wildcards.model):
+    if not is_of_another(wildcards):
         return ""
     entry = CONFIG.models[wildcards.generator]
     return shlex.join(["--generator", points.model_rendered(entry)])
@@ -457,7 +466,7 @@ def constants(wildcards):
 def pruner_code(wildcards):
     """Digest of this recipe's modules and of the block walk: another's change reruns nothing."""
     recipe = CONFIG.recipe(wildcards.pruner)
-    return provenance.code_digest(
+    return code_of(
         "ssgr.pruning.checkpoint",
         f"ssgr.pruning.pruners.{recipe.method}",
         f"ssgr.pruning.allocation.{recipe.allocation}",

@@ -121,6 +121,12 @@ def keys_of(path: Path) -> dict[str, str]:
     return {key: value for key, found, value in (part.partition("=") for part in folders) if found}
 
 
+def files_by_keys(root: Path, name: str) -> dict[frozenset[tuple[str, str]], Path]:
+    """Return every file of a name under a folder, by the keys of its folders below it."""
+    found = sorted(root.rglob(name))
+    return {frozenset(keys_of(path.relative_to(root)).items()): path for path in found}
+
+
 def wave(pool: Pool, number: int) -> list[str]:
     """Return the shards of a wave, as ranges of a source's rows: ``000000-000064`` …
 

@@ -23,8 +23,8 @@ def costs(arm: Arm, evidence: Evidence) -> list[Number]:
     """
     drawn = evidence.responses_drawn(arm)
     tokens = sum(part.tokens for part in drawn)
-    gpu_seconds = sum(part.seconds * part.gpus for part in drawn)
-    cpu_seconds = sum(part.seconds for part in drawn if part.gpus == 0)
+    gpu_seconds = sum(part.gpu_seconds for part in drawn)
+    cpu_seconds = sum(part.cpu_seconds for part in drawn)
     return [
         count(arm, "tokens_drawn", tokens),
         count(arm, "gpu_hours", gpu_seconds / SECONDS),

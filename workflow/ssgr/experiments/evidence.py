@@ -13,7 +13,7 @@ import polars as pl
 from ssgr import statistics, tables
 from ssgr.errors import ReportError
 from ssgr.experiments.arms import Arm, Draw
-from ssgr.points import keys_of
+from ssgr.points import files_by_keys
 from ssgr.pool import receipts, store
 
 Keys = frozenset[tuple[str, str]]
@@ -84,15 +84,15 @@ class Evidence:
 
     @cached_property
     def _grades(self) -> dict[Keys, Path]:
-        return _located(self.results / "scores", "grades.parquet")
+        return files_by_keys(self.results / "scores", "grades.parquet")
 
     @cached_property
     def _sets(self) -> dict[Keys, Path]:
-        return _located(self.results / "calibration", "calibration.parquet")
+        return files_by_keys(self.results / "calibration", "calibration.parquet")
 
     @cached_property
     def _visited(self) -> dict[Keys, Path]:
-        return _located(self.results / "calibration", "visited.json")
+        return files_by_keys(self.results / "calibration", "visited.json")
 
     def _file(self, found: Mapping[Keys, Path], what: str, keys: Mapping[str, str]) -> Path:
         path = found.get(frozenset(keys.items()))
@@ -104,8 +104,3 @@ class Evidence:
                 f"out of experiments.{self.experiment}."
             )
         return path
-
-
-def _located(root: Path, name: str) -> dict[Keys, Path]:
-    """Every file of a name under a folder, by the keys of its folders."""
-    return {frozenset(keys_of(path.relative_to(root)).items()): path for path in root.rglob(name)}

@@ -69,6 +69,16 @@ class ResponsesReceipt(Receipt):
     gpus: int
     versions: dict[str, str]
 
+    @property
+    def gpu_seconds(self) -> float:
+        """Seconds times GPUs."""
+        return self.seconds * self.gpus
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds of a job without a GPU."""
+        return 0.0 if self.gpus else self.seconds
+
 
 class GradesReceipt(Receipt):
     """Of a part with grades: ``of`` is the sha256 of the responses that were graded.

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ssgr.errors import ReportError
-from ssgr.points import keys_of
+from ssgr.points import files_by_keys
 
 
 def locate(root: Path, name: str, wanted: pl.DataFrame) -> Sequence[Path]:
@@ -20,10 +20,7 @@ def locate(root: Path, name: str, wanted: pl.DataFrame) -> Sequence[Path]:
     Raises:
         ReportError: a file is missing; names its keys and how many more there are.
     """
-    found = {
-        frozenset(keys_of(path.relative_to(root)).items()): path
-        for path in sorted(root.rglob(name))
-    }
+    found = files_by_keys(root, name)
     rows = [frozenset(row.items()) for row in wanted.iter_rows(named=True)]
     missing = [
         row for row, key in zip(wanted.iter_rows(named=True), rows, strict=True) if key not in found

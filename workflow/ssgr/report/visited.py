@@ -88,9 +88,8 @@ def costs(results: Path, pool: Path, visited: Visited) -> pl.DataFrame:
         for part in _parts(shards):
             drawn = store.read_receipt(pool / part.responses.path, store.ResponsesReceipt)
             timed = round(drawn.tokens * (1 - drawn.resumed / max(drawn.rows, 1)))
-            on_gpu, without = drawn.seconds * drawn.gpus, drawn.seconds * (drawn.gpus == 0)
             rows.append((*keys, count, drawn.tokens, timed, drawn.resumed,
-                         drawn.seconds, on_gpu, without))  # fmt: skip
+                         drawn.seconds, drawn.gpu_seconds, drawn.cpu_seconds))  # fmt: skip
     spent = pl.DataFrame(rows, schema=_COSTS, orient="row")
     return spent.group_by((*KEYS, "source_problems"), maintain_order=True).agg(pl.all().sum())
 
