@@ -1,11 +1,13 @@
-"""Pruners x allocations x sparsities on one model: output error, perplexity and seconds.
+"""Pruners x allocations x sparsities on one model: output error, perplexity, pass@1 and seconds.
 
     python tests/benchmarks/pruning_table.py MODEL [--pruners sparsegpt alps] [--sparsities 50 2:4]
         [--allocations uniform evopress] [--calibration FILE --held-back FILE]
+        [--entry abacus --ask easy medium --problems 100] [--rows FILE.jsonl]
 
 Without files, calibration and held-back text are the Python documentation. A combination that does
-not exist (N:M with an uneven allocation) is left out. pass@1 is measured by the pipeline itself:
-config/pruners.yaml and config/allocations.yaml.
+not exist (N:M with an uneven allocation) is left out. With --ask, every checkpoint answers these
+benchmarks of config/config.yaml, asked as its model --entry is. Rows that --rows holds are not
+measured again. The pipeline compares pruners by config/pruners.yaml and config/allocations.yaml.
 """
 
 import argparse
@@ -14,23 +16,36 @@ import json
 import os
 import resource
 import tempfile
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import polars as pl
+import yaml
 from transformers import AutoTokenizer
 
-from ssgr.config import Recipe
+from ssgr import points
+from ssgr.commands.grade import GradeCommand
+from ssgr.commands.sample import SampleCommand
+from ssgr.config import Config, Recipe
+from ssgr.outcomes import outcomes
+from ssgr.problems import load
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import read_summary
 from ssgr.sparsity import Sparsity
+from ssgr.statistics import average
+from ssgr.tables import Grades, Problems, read, write
+from ssgr.validation import load_config
 
-PROSE = Path(__file__).parents[2] / "resources" / "abacus" / "prose.jsonl.gz"
+ROOT = Path(__file__).parents[2]
+PROSE = ROOT / "resources" / "abacus" / "prose.jsonl.gz"
+KEYS = ("sparsity", "pruner", "allocation")
 Ids = list[list[int]]
+Row = dict[str, object]
 
 
 def texts(args: argparse.Namespace) -> tuple[Ids, Ids]:
@@ -51,33 +66,62 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def measure(
-    model: Path, calibration: Ids, held_back: Ids, recipe: Recipe, sparsity: str
-) -> dict[str, object]:
-    """Prune once; a row of the table."""
+def prune(
+    model: Path, out: Path, calibration: Ids, held_back: Ids, row: Row, iterations: int
+) -> Row:
+    """Prune once: error, perplexity and processor seconds."""
+    method, allocation = row["pruner"], row["allocation"]
+    recipe = Recipe(method=method, allocation=allocation, iterations=iterations)
     began = cpu_seconds()
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "pruned")
-        matrices = prune_checkpoint(
-            model,
-            out,
-            calibration=[CalibrationSequence(ids) for ids in calibration],
-            held_back=held_back,
-            recipe=recipe,
-            sparsity=Sparsity.parse(sparsity),
-            device="cpu",
-        )
-        perplexity = read_summary(out).perplexity
+    matrices = prune_checkpoint(
+        model,
+        out,
+        calibration=[CalibrationSequence(ids) for ids in calibration],
+        held_back=held_back,
+        recipe=recipe,
+        sparsity=Sparsity.parse(str(row["sparsity"])),
+        device="cpu",
+    )
+    seconds = cpu_seconds() - began
+    perplexity = read_summary(out).perplexity
     assert perplexity is not None
-    return {
-        "sparsity": sparsity,
-        "pruner": recipe.method,
-        "allocation": recipe.allocation,
-        "error": matrices["relative_error"].mean(),
-        "perplexity": perplexity.pruned,
-        "dense": perplexity.dense,
-        "cpu_s": cpu_seconds() - began,
-    }
+    error = matrices["relative_error"].mean()
+    found: Row = {"error": error, "perplexity": perplexity.pruned, "dense": perplexity.dense}
+    return found | {"cpu_s": seconds}
+
+
+def answers(config: Config, args: argparse.Namespace, checkpoint: Path, folder: Path) -> Row:
+    """pass@1 of a checkpoint, mean of the benchmarks asked, and its standard error."""
+    entry, tables = config.models[args.entry], []
+    for name in args.ask:
+        benchmark = config.benchmarks[name]
+        problems, responses, grades = (
+            folder / f"{name}-{kind}.parquet" for kind in ("problems", "responses", "grades")
+        )
+        data = benchmark.data.model_copy(update={"count": args.problems})
+        write(load(data)[0], Problems, problems, "")
+        SampleCommand(
+            problems=problems,
+            model=benchmark.asked_of(entry.for_evaluation()),
+            checkpoint=str(checkpoint),
+            sampling=config.evaluation,
+            out=responses,
+        ).cli_cmd()
+        judging = points.judging(config, args.entry, benchmark)
+        GradeCommand(responses=responses, problems=problems, judging=judging, out=grades).cli_cmd()
+        tables.append(outcomes(read(grades, Grades), name))
+    found = average(pl.concat(tables))
+    return {"pass_at_1": found.value, "standard_error": found.standard_error}
+
+
+def combinations(args: argparse.Namespace) -> list[Row]:
+    return [
+        dict(zip(KEYS, (sparsity, pruner, allocation), strict=True))
+        for sparsity in args.sparsities
+        for pruner in args.pruners
+        for allocation in args.allocations
+        if ":" not in sparsity or allocation == "uniform"
+    ]
 
 
 def main() -> None:
@@ -91,17 +135,31 @@ def main() -> None:
     parser.add_argument("--held-back", type=Path)
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=512)
+    parser.add_argument("--entry", default="abacus")
+    parser.add_argument("--ask", nargs="+", default=[])
+    parser.add_argument("--problems", type=int, default=100)
+    parser.add_argument("--rows", type=Path)
     args = parser.parse_args()
+    config = load_config(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
     calibration, held_back = texts(args)
     rows = []
-    for sparsity in args.sparsities:
-        for pruner in args.pruners:
-            for allocation in args.allocations:
-                if ":" in sparsity and allocation != "uniform":
-                    continue
-                recipe = Recipe(method=pruner, allocation=allocation, iterations=args.iterations)
-                rows.append(measure(args.model, calibration, held_back, recipe, sparsity))
-                print(json.dumps(rows[-1]), flush=True)
+    if args.rows and args.rows.exists():
+        rows = [json.loads(line) for line in args.rows.read_text().splitlines()]
+    done = {tuple(row[key] for key in KEYS) for row in rows}
+    for row in combinations(args):
+        if tuple(row.values()) in done:
+            continue
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory() as name:
+            out = Path(name, "pruned")
+            row |= prune(args.model, out, calibration, held_back, row, args.iterations)
+            row |= answers(config, args, out, Path(name)) if args.ask else {}
+        row["wall_s"] = time.perf_counter() - began
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        if args.rows:
+            with args.rows.open("a") as file:
+                file.write(json.dumps(row) + "\n")
     with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_width_chars=140, float_precision=4):
         print(pl.DataFrame(rows))
 
