@@ -55,25 +55,31 @@ def size(shard: str, problems: int | None) -> int:
 def growth(config: Config, pool: Path, model: str, source: str, problems: int | None) -> Growth:
     """Look at what a pool holds of a source, and at what a run would ask of it.
 
+    With ``pool.extend``, what that folder holds counts too.
+
     Raises:
         PoolError: the pool was made by something else than the configuration says.
         TableError: a table of grades is damaged.
     """
     key = f"model={model}/source={source}/sampling={config.sampling.key}"
-    path = pool / "responses" / key
+    pools = [Path(config.pool.extend), pool] if config.pool.extend else [pool]
+    drawn = [one / "responses" / key for one in pools]
     judging = points.judging(config, model, config.sources[source])
-    graded = pool / "grades" / key / f"grader={judging.digest}"
+    grades = f"grades/{key}/grader={judging.digest}/*.parquet"
+    graded = {file.name for one in pools for file in one.glob(grades)}
     manifest = store.manifest(config.models[model], config.sampling.drawn)
     needs, judge = points.needs_of(config, source), judging.identity
     rows: dict[str, int] = {}
     complete, judged = set(), set()
-    files = os.listdir(path) if path.is_dir() else []
+    files = [name for folder in drawn if folder.is_dir() for name in os.listdir(folder)]
     for name in {part.shard for part in parts_among(files)}:
-        shard = Shard(path / f"{name}.parquet", manifest, needs, judge)
-        rows[name] = sum(receipt.rows for _, receipt in shard.parts())
+        first, *base = (folder / f"{name}.parquet" for folder in drawn)
+        shard = Shard(first, manifest, needs, judge, base=base[0] if base else None)
+        parts = shard.parts()
+        rows[name] = sum(receipt.rows for _, receipt in parts)
         if shard.complete():
             complete.add(name)
-            if all((graded / part.name).is_file() for part in store.parts(shard.path)):
+            if graded.issuperset(part.name for part, _ in parts):
                 judged.add(name)
     visits = _visits(config, source, *_graded_parts(pool, key, judging.digest))
     return Growth(

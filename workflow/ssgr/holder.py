@@ -2,6 +2,10 @@
 
 A Snakemake that is killed leaves its jobs running. Such a job still does useful work and keeps its
 locks; whoever waits for it should read that it is an orphan, and how to end it.
+
+A process is told from a later one of its number by when it started, in seconds since its machine
+did: the clocks of two machines need not agree, and that of one may be set. Nobody judges processes
+of another machine, or of another container's numbering.
 """
 
 import getpass
@@ -12,11 +16,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import psutil
 
 SAME_START = 2.0  # seconds by which two readings of one process's start may differ
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+NUMBERING = Path("/proc/self/ns/pid")
 
 
 @dataclass(frozen=True)
@@ -50,12 +57,17 @@ class Holder:
                 "; an orphan: the Snakemake that started it is gone. What it finishes will be "
                 f"used. To end it: kill {self.pid}"
             )
+        elif self.orphaned is None:
+            text += (
+                f"; whether it lives is not to be seen from here. If {self.host} is dead, the file "
+                "server frees the lock (NFS 4: after a minute or two)"
+            )
         return text
 
 
 @dataclass(frozen=True)
 class Started:
-    """A process, told from a later one of the same number by its start (seconds since 1970)."""
+    """A process, told from a later one of its number by its start (seconds since the machine's)."""
 
     pid: int
     at: float
@@ -70,8 +82,9 @@ class Record:
     user: str
     since: str  # ISO 8601, UTC
     what: str
-    at: float  # start of the process, seconds since 1970
+    at: float  # start of the process, seconds since that of the machine
     snakemake: Started | None
+    machine: str = ""  # where ``pid`` means this process
 
 
 def here(what: str) -> Record:
@@ -83,8 +96,9 @@ def here(what: str) -> Record:
         user=user(),
         since="",
         what=what,
-        at=me.create_time(),
+        at=_start(me),
         snakemake=_snakemake(me),
+        machine=_machine(),
     )
 
 
@@ -119,7 +133,7 @@ def read_record(descriptor: int, path: Path) -> Holder:
         return Holder(path, "", 0, "", "", "", None)
     orphaned: bool | None = None
     left: tuple[int, ...] = ()
-    if record.host == socket.gethostname():
+    if (record.host, record.machine) == (socket.gethostname(), _machine()):
         orphaned = record.snakemake is not None and not _lives(record.snakemake)
         if not _lives(Started(record.pid, record.at)):
             left = _with_open(path)
@@ -132,7 +146,7 @@ def _snakemake(process: psutil.Process) -> Started | None:
     for ancestor in reversed(process.parents()):
         try:
             if _is_snakemake(ancestor.cmdline()):
-                return Started(ancestor.pid, ancestor.create_time())
+                return Started(ancestor.pid, _start(ancestor))
         except psutil.Error:  # ended, or not ours to see
             continue
     return None
@@ -146,11 +160,25 @@ def _is_snakemake(command: Sequence[str]) -> bool:
     )
 
 
+def _start(process: psutil.Process) -> float:
+    """Seconds from the machine's start to the process's: no setting of the clock changes it."""
+    return process.create_time() - psutil.boot_time()
+
+
+@cache
+def _machine() -> str:
+    """The machine since it was started, and the container if it numbers processes itself."""
+    try:
+        return f"{BOOT.read_text().strip()} {NUMBERING.stat().st_ino}"
+    except OSError:  # not Linux: the host's name must do
+        return ""
+
+
 def _lives(started: Started) -> bool:
     try:
         process = psutil.Process(started.pid)
         return (
-            abs(process.create_time() - started.at) < SAME_START
+            abs(_start(process) - started.at) < SAME_START
             and process.status() != psutil.STATUS_ZOMBIE
         )
     except psutil.NoSuchProcess:

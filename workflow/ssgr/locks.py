@@ -6,7 +6,8 @@ file stays for ever (deleting it would let two processes lock two files of one n
 lock writes itself into the file; a record in a file that nobody has locked is of the past.
 
 A lock file may be used by whoever may write the folder it lies in, whatever the umask of the one
-who happened to make it.
+who happened to make it (`ssgr.shared`). Nothing here looks at a clock to tell whether a lock is
+held: those of two machines need not agree, and a lock that has been held for a month is held.
 """
 
 import contextlib
@@ -14,7 +15,6 @@ import errno
 import fcntl
 import os
 import random
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +23,15 @@ from typing import TypeVar
 
 from ssgr.errors import SsgrError
 from ssgr.holder import Holder, here, read_record, user, write_record
+from ssgr.shared import make_folder, no_rights, open_shared
 
-__all__ = ["Holder", "holder", "holders", "only_one", "open_shared", "take", "wait_for"]
+__all__ = ["Holder", "holder", "holders", "only_one", "take", "wait_for"]
 
 T = TypeVar("T")
 
 TELL_AGAIN = 60.0  # seconds between two lines that say who is waited for
 LONGEST_PAUSE = 1.0  # seconds between two attempts
+MOST_DELETIONS = 20  # of a lock file while it is being opened: no purge is as busy as that
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 NO_RIGHTS = (errno.EACCES, errno.EPERM)
@@ -78,34 +80,32 @@ def take(path: Path) -> int | None:
     Raises:
         SsgrError: no lock is to be had in this folder.
     """
-    descriptor = None
+    deletions = 0
+    while True:
+        try:
+            return _take(path)
+        except FileNotFoundError as error:  # a purge deleted it while we opened it
+            deletions += 1
+            if deletions == MOST_DELETIONS:
+                raise _explained(path, error) from error
+        except OSError as error:
+            raise _explained(path, error) from error
+
+
+def _take(path: Path) -> int | None:
+    make_folder(path.parent)
+    descriptor = open_shared(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = open_shared(path)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
-    except (BlockingIOError, FileNotFoundError):  # held; or deleted while we opened it
-        pass
-    except OSError as error:
-        if descriptor is not None:
-            os.close(descriptor)
-        raise _explained(path, error) from error
-    if descriptor is not None:
+        raise FileNotFoundError(errno.ENOENT, "it is deleted and made again and again")
+    except BlockingIOError:
         os.close(descriptor)
-    return None
-
-
-def open_shared(path: Path) -> int:
-    """Open a file for reading and writing; a new one is for all who may write its folder."""
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return os.open(path, flags)
-    with contextlib.suppress(PermissionError):  # file systems without modes refuse
-        os.fchmod(descriptor, stat.S_IMODE(path.parent.stat().st_mode) & 0o666)
-    return descriptor
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def wait_for(attempt: Callable[[], T | None], waiting: Callable[[], str]) -> T:
@@ -130,7 +130,7 @@ def _waiting(path: Path) -> str:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds the lock on ``path``; None if nobody does.
+    """Who holds the lock on ``path``; None if nobody does. Nothing is written.
 
     Raises:
         SsgrError: the lock cannot be looked at.
@@ -155,12 +155,26 @@ def holder(path: Path) -> Holder | None:
 def holders(folder: Path) -> list[Holder]:
     """Who holds the locks (``*.lock``) in and below ``folder`` now, sorted by path.
 
-    Raises:
-        SsgrError: a lock cannot be looked at.
+    Nothing is written, and whoever may only look gets what is to be seen: locks that cannot be
+    looked at (no rights, a file system without locks) are said on stderr, in one line for all.
     """
     files = (Path(inside) / name for inside, _, names in os.walk(folder) for name in names)
-    found = (holder(path) for path in sorted(files) if path.suffix == ".lock")
-    return [one for one in found if one is not None]
+    found, hidden = [], []
+    for path in sorted(files):
+        try:
+            one = holder(path) if path.suffix == ".lock" else None
+        except SsgrError as error:
+            hidden.append(error)
+        else:
+            found += [one] if one else []
+    if hidden:
+        print(
+            f"{len(hidden)} locks in {folder} cannot be looked at, so somebody may be at work "
+            f"there unseen. The first: {hidden[0]}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return found
 
 
 def _explained(path: Path, error: OSError) -> SsgrError:
@@ -178,10 +192,7 @@ def _explained(path: Path, error: OSError) -> SsgrError:
             "there already can be used without writing"
         )
     elif error.errno in NO_RIGHTS:
-        reason = (
-            f"{user()} may not write in {folder}. Its owner can let the group in: chgrp -R GROUP "
-            f"{folder}; chmod -R g+rwX {folder}; find {folder} -type d -exec chmod g+s {{}} +"
-        )
+        reason = no_rights(path)
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason = f"there is no space (or quota) left in {folder}. Free some and run again"
     else:

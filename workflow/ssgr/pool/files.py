@@ -12,8 +12,8 @@ from typing import Literal
 from ssgr.errors import PoolError
 from ssgr.locks import Holder
 from ssgr.pool.store import MANIFEST, numbered
+from ssgr.shared import STAGES, unreadable
 
-STAGES = ("responses", "grades")
 SHARD = r"\d{6,}-\d{6,}"
 PART = rf"(?P<shard>{SHARD})(?:\.(?P<number>[1-9]\d*))?"
 Kind = Literal["part", "receipt", "journal", "partial", "manifest", "lock", "foreign"]
@@ -29,8 +29,11 @@ KINDS: dict[Kind, str] = {
 
 
 def kind(path: Path) -> Kind:
-    """Return what a file in a pool's folder is; ``foreign`` if it is not the pool's."""
-    if path.is_symlink() or path.is_dir():
+    """Return what a file in a pool's folder is; ``foreign`` if it is not the pool's.
+
+    A link is the pool's if it is to a file of its own name, as one into a pool that it extends.
+    """
+    if path.is_dir() or (path.is_symlink() and path.readlink().name != path.name):
         return "foreign"
     return next((kind for kind, form in KINDS.items() if re.fullmatch(form, path.name)), "foreign")
 
@@ -77,8 +80,15 @@ class Folder:
 
     @cached_property
     def names(self) -> dict[str, None]:
-        """Names of what is in it, sorted; looked up once."""
-        return dict.fromkeys(sorted(os.listdir(self.path)))
+        """Names of what is in it, sorted; looked up once.
+
+        Raises:
+            PoolError: this user may not look.
+        """
+        try:
+            return dict.fromkeys(sorted(os.listdir(self.path)))
+        except PermissionError as error:
+            raise unreadable(self.path, error) from error
 
     @cached_property
     def parts(self) -> dict[PartName, None]:

@@ -5,6 +5,7 @@ a purge that is cut off leaves only what the next purge of the same names delete
 """
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ssgr.errors import PoolError
+from ssgr.holder import user
 from ssgr.locks import holder, holders, take
 from ssgr.pool.files import KINDS, Folder, folders, kind, shard_in
+from ssgr.shared import belongs_to, may_write
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,14 @@ def purge(
 
     Raises:
         PoolError: a name matches nothing (lists what there is), somebody draws or grades there at
-            the moment, or a file cannot be deleted.
+            the moment, this user may not delete there (says who may), or a file cannot be deleted.
     """
     wanted = {"model": model, "source": source, "sampling": sampling, "grader": grader}
     chosen = _named(pool, {name: value for name, value in wanted.items() if value is not None})
     found = _survey(chosen)
     _refuse_if_held(pool, found.folders)
     if yes:
+        _refuse_without_rights(found)
         _delete(found, pool)
     return found
 
@@ -93,7 +97,7 @@ def _survey(chosen: Sequence[Folder]) -> Purge:
         foreign += [path for path, of in kinds.items() if of == "foreign" and path not in inside]
     sizes = Counter({folder.path: 0 for folder in chosen})
     for path in files:
-        sizes[path.parent] += path.stat().st_size
+        sizes[path.parent] += path.lstat().st_size
     return Purge(tuple(sizes), tuple(files), tuple(foreign), sizes)
 
 
@@ -147,6 +151,24 @@ def _refuse_if_held(pool: Path, inside: Sequence[Path]) -> None:
     if busy:
         who = "\n".join(f"  {one.path}: {one}" for one in busy)
         raise PoolError(f"somebody works there at the moment; nothing was deleted:\n{who}")
+
+
+def _refuse_without_rights(found: Purge) -> None:
+    """Before anything goes, rather than in the middle: a folder is emptied whole or not at all."""
+    refused = [folder for folder in found.folders if not may_write(folder)]
+    refused += [file for file in found.files if not _may_delete(file)]
+    if refused:
+        raise PoolError(
+            f"{user()} may not delete {refused[0]}: it belongs to {belongs_to(refused[0])}. "
+            "Nothing was deleted. Whoever owns it can purge, or let the group write there."
+        )
+
+
+def _may_delete(file: Path) -> bool:
+    """Whether this user owns a file, or its folder, unless that is not sticky."""
+    folder = file.parent.stat()
+    owners = {0, folder.st_uid, file.lstat().st_uid}
+    return not folder.st_mode & stat.S_ISVTX or os.geteuid() in owners
 
 
 def _remove_empty(folder: Path, pool: Path) -> None:

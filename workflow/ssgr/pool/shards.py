@@ -1,8 +1,13 @@
-"""One shard of a pool: whether it holds what is needed, and how it grows by a part."""
+"""One shard of a pool: whether it holds what is needed, and how it grows by a part.
+
+A pool may extend another, which is only read: the other's parts count as its own and are linked
+into it when they are used, so that whoever reads it sees one pool. Where the two have drawn
+different parts of a shard they go different ways, each with its own.
+"""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +17,8 @@ from ssgr.pool import store
 from ssgr.pool.receipts import SampledShard, open_part, refer
 from ssgr.provenance import describe, rows_digest
 from ssgr.settling import Needs, joined
+from ssgr.shared import link, write_text
 from ssgr.tables import Responses
-from ssgr.whole import write_text
 
 Parts = list[tuple[Path, store.ResponsesReceipt]]
 
@@ -42,7 +47,8 @@ class Shard:
 
     ``path`` is its first part, ``manifest`` what its folder must say, ``needs`` what it must
     settle as judged by ``judge`` (how, and by which code); ``asked`` is None where its problems are
-    not at hand, and then they are not compared.
+    not at hand, and then they are not compared. ``base`` is where the first part lies in the pool
+    that this one extends.
     """
 
     path: Path
@@ -50,6 +56,7 @@ class Shard:
     needs: Needs
     judge: str
     asked: Asked | None = None
+    base: Path | None = None
 
     @property
     def lock(self) -> Path:
@@ -62,15 +69,51 @@ class Shard:
         return self.path.with_name(f".{self.path.stem}.journal")
 
     def parts(self) -> Parts:
-        """Return the shard's parts with their receipts.
+        """Return the shard's parts with their receipts, and those that `adopted` would add.
 
         Raises:
             PoolError: the folder has another manifest, a part another one than the folder, or
                 responses to other questions.
         """
+        own = self._parts_of(self.path)
+        return own if self.base is None else own + self._inherited(own, self.base)
+
+    def inherits(self) -> bool:
+        """Whether there are parts of the pool that this one extends which are not linked yet."""
+        return self.base is not None and bool(self._inherited(self._parts_of(self.path), self.base))
+
+    def adopted(self) -> "Shard":
+        """Link what is inherited, under the lock; return the shard as it stands in its own pool.
+
+        Raises:
+            PoolError: a link cannot be made; and what :meth:`parts` raises.
+        """
+        if self.base is not None:
+            for part, _ in self._inherited(self._parts_of(self.path), self.base):
+                take_over(part, self.path.with_name(part.name))
+        return replace(self, base=None)
+
+    def claim(self) -> None:
+        """Make the shard's folder and its manifest, that of the extended pool if it has one.
+
+        Raises:
+            PoolError: the folder belongs to something else, or cannot be written.
+        """
+        store.claim(self.path.parent, self.manifest, self.base and self.base.parent)
+
+    def _inherited(self, own: Parts, base: Path) -> Parts:
+        """The base's further parts, as long as the own ones are its first."""
+        theirs = self._parts_of(base)
+        manifests = {receipt.manifest for _, receipt in (*own, *theirs)}
         digest = store.check_manifest(self.path.parent, self.manifest)
+        one = len(manifests | {digest} - {None}) == 1
+        same = all(mine[1].sha256 == its[1].sha256 for mine, its in zip(own, theirs, strict=False))
+        return theirs[len(own) :] if one and same else []
+
+    def _parts_of(self, first: Path) -> Parts:
+        digest = store.check_manifest(first.parent, self.manifest)
         found: Parts = []
-        for part in store.parts(self.path):
+        for part in store.parts(first):
             receipt = store.read_receipt(part, store.ResponsesReceipt)
             if receipt.manifest != digest:
                 raise PoolError(
@@ -96,9 +139,8 @@ class Shard:
 
     def responses(self) -> pl.DataFrame:
         """Return what the parts hold, their checksums compared."""
-        folder = self.path.parent
         tables = [
-            open_part(folder, refer(folder, part, receipt), Responses)
+            open_part(part.parent, refer(part.parent, part, receipt), Responses)
             for part, receipt in self.parts()
         ]
         return pl.concat([Responses.create_empty(), *tables])
@@ -165,3 +207,13 @@ class Shard:
                 and (self.asked is None or receipt.answers == self.asked.answers)
             )
         ]
+
+
+def take_over(part: Path, own: Path) -> None:
+    """Link a part of another pool, and its receipt first, as a part of the own pool.
+
+    Raises:
+        PoolError: a link cannot be made.
+    """
+    link(store.receipt_path(part), store.receipt_path(own))
+    link(part, own)

@@ -1,6 +1,5 @@
 """Parts of a shard, their receipts, and the manifest that all parts of a folder share."""
 
-import getpass
 import json
 import os
 import socket
@@ -18,15 +17,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ssgr import tables
 from ssgr.config import Model, Sampling
 from ssgr.errors import PoolError
+from ssgr.holder import user
 from ssgr.provenance import SAMPLING_VERSION, fingerprint
 from ssgr.settling import Needs
-from ssgr.whole import write_text
+from ssgr.shared import (
+    make_folder,
+    take_after_folder,
+    unreadable,
+    unwritable,
+    whole_file,
+    write_text,
+)
 
 MANIFEST = "manifest.json"
 SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
 TURNS = {"system", "chat", "chat_template_kwargs"}
 """What changes a prompt besides `prompt`; named only where set, so that older pools stay valid."""
 READ_ONLY = 0o444
+"""What a part may have of its folder's permissions: it never changes."""
 DRAW_AGAIN = (
     "Restore it from a copy, or delete it and the shard's later parts, each with its receipt, and "
     "the results/receipts of those who use it: what they held is drawn again"
@@ -129,6 +137,8 @@ def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:
                 "pipeline (or by an early version of it). Move them away."
             ) from None
         return None
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except (OSError, ValueError) as error:
         raise PoolError(f"{path} is not readable JSON ({error}): restore it, or purge") from error
     for part, value in wanted.items():
@@ -158,29 +168,32 @@ def check_shard_size(folder: Path, size: int) -> None:
             )
 
 
-def claim(folder: Path, wanted: Mapping[str, object]) -> str:
+def claim(folder: Path, wanted: Mapping[str, object], base: Path | None = None) -> str:
     """Return the digest of the folder's manifest; the first to come writes it.
+
+    Args:
+        folder: of a (model, source, sampling).
+        wanted: what the manifest must say.
+        base: the same folder of a pool that this one extends; its manifest, if any, is copied.
 
     Raises:
         PoolError: the folder belongs to something else, or cannot be written.
     """
-    aside = folder / f".{MANIFEST}.{os.getpid()}.partial"
+    found = check_manifest(folder, wanted)
+    text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
+    if base is not None and check_manifest(base, wanted) is not None:
+        text = (base / MANIFEST).read_text()
     try:
-        found = check_manifest(folder, wanted)
         if found is None:
-            folder.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
-            with suppress(FileExistsError):  # another was first: compare with what it wrote
-                os.link(aside, folder / MANIFEST)
+            make_folder(folder)
+            with whole_file(folder / MANIFEST) as aside:
+                aside.write_text(text)
+                take_after_folder(aside)
+                with suppress(FileExistsError):  # another was first: compare with what it wrote
+                    os.link(aside, folder / MANIFEST)
             found = check_manifest(folder, wanted)
     except OSError as error:
-        raise PoolError(
-            f"the pool's {folder} cannot be written ({error.strerror or error}): make room, give "
-            "it write permission, or choose another pool.path"
-        ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
+        raise unwritable(folder / MANIFEST, error) from error
     if found is None:
         raise PoolError(f"{folder / MANIFEST} vanished while it was written: run again")
     return found
@@ -231,6 +244,8 @@ def read_receipt(part: Path, kind: type[R]) -> R:
             f"{part} has no receipt {path.name} beside it: it was put there by hand, or the "
             f"receipt was deleted. {DRAW_AGAIN}."
         ) from None
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except (OSError, ValidationError) as error:
         raise PoolError(f"{path} is not a readable receipt: {error}") from error
 
@@ -244,6 +259,8 @@ def publish(
     **facts: object,
 ) -> None:
     """Write a part and its receipt; the part gets its name last, read-only, and never changes.
+
+    Both take after their folder, whatever the umask (`ssgr.shared`).
 
     The caller holds the lock under which the part is made: what a killed run left of it is removed.
 
@@ -259,18 +276,19 @@ def publish(
                 "rows": len(table),
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "host": socket.gethostname(),
-                "user": getpass.getuser(),
+                "user": user(),
                 **facts,
             }
         )
         write_text(receipt_path(part), receipt.model_dump_json(indent=1) + "\n")
         for written in (aside, receipt_path(part), part.parent):
             _sync(written)  # a journal is deleted once its part is there: it must be on the disk
-        aside.chmod(READ_ONLY)
+        take_after_folder(aside, mask=READ_ONLY)
 
     for name in (part.name, receipt_path(part).name):
         for left in part.parent.glob(f".{name}.*.partial"):
-            left.unlink(missing_ok=True)
+            with suppress(PermissionError):  # another user's, in a sticky folder
+                left.unlink(missing_ok=True)
     tables.write(table, schema, part, spec, seal)
     _sync(part.parent)
 
