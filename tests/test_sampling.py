@@ -434,6 +434,9 @@ class FixedEngine:
         self.token_ids = tuple(token_ids)
         self.max_length = None
 
+    def close(self) -> None:
+        pass
+
     def generate(self, work: Work, sampling: Sampling) -> Iterator[Response]:
         while request := work.take(wait=True):
             yield Response(request.prompt.problem_id, request.sample, self.token_ids, "stop", None)

@@ -331,17 +331,32 @@ def test_a_real_language_model(smollm2: Path, vllm_session: Callable[..., dict[s
     )
 
 
-def test_two_workers_share_a_model(
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"tensor": 2},
+        {"tensor": 2, "nodes": 2},  # a CPU of vLLM 0.32 runs no pipelines
+    ],
+    ids=lambda layout: " ".join(map(str, layout.values())),
+)
+def test_workers_share_a_model(
+    layout: dict[str, Any],
     abacus: Path,
     prompts: list[Prompt],
     session: dict[str, Any],
     vllm_session: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Tensor parallel size 2, on a CPU."""
+    """Of one node and of two, on a CPU: `srun` starts the second node's process on this machine."""
+    (tmp_path / "srun").symlink_to(HERE / "fake_srun.py")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SRUN", str(tmp_path / "srun.json"))
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
     shared = set(Path("/dev/shm").glob("vllm_dist_*"))
-    result = vllm_session(
-        abacus, {"greedy": asked(prompts[:24], GREEDY)}, dtype="float32", batch_size=32, gpus=2
-    )
+    draws = {"greedy": asked(prompts[:24], GREEDY)}
+    result = vllm_session(abacus, draws, dtype="float32", batch_size=32, layout=layout)
     for left in set(Path("/dev/shm").glob("vllm_dist_*")) - shared:  # vLLM forgets them
         left.unlink()
     assert same(responses(result, "greedy"), responses(session, "greedy"))
+    assert (tmp_path / "srun.json").is_file() == ("nodes" in layout)

@@ -2,11 +2,11 @@
 
     python vllm_session.py ASKED.json DRAWN.json
 
-Runs in vLLM's environment. ASKED holds ``model``, ``settings`` (of `load_engine`) and ``draws``:
-the ``prompts`` {problem_id: token ids}, the ``requests`` [[problem_id, sample], …] in their order,
-the ``sampling``, and optionally ``batch_size`` (bounds what is handed over), ``later`` {count:
-requests} that come once so many responses are back, and ``leave`` (responses after which the
-consumer goes).
+Runs in vLLM's environment. ASKED holds ``model``, ``settings`` (of `load_engine`; ``layout`` as a
+dict) and ``draws``: the ``prompts`` {problem_id: token ids}, the ``requests`` [[problem_id,
+sample], …] in their order, the ``sampling``, and optionally ``batch_size`` (bounds what is handed
+over), ``later`` {count: requests} that come once so many responses are back, and ``leave``
+(responses after which the consumer goes).
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ssgr.config import Sampling
+from ssgr.config.layout import Layout
 from ssgr.errors import ModelError
 from ssgr.sampling.engine import Prompt, Request, Response, load_engine
 from ssgr.sampling.vllm_engine import VllmEngine
@@ -84,7 +85,9 @@ def draw(engine: VllmEngine, asked: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     asked = json.loads(Path(sys.argv[1]).read_text())
-    engine = load_engine("vllm", asked["model"], **asked["settings"])
+    settings = asked["settings"]
+    layout = Layout(**settings.pop("layout", {}))
+    engine = load_engine("vllm", asked["model"], layout=layout, **settings)
     assert isinstance(engine, VllmEngine)
     cached = CachedTokens(engine.engine)
     batch_size = engine.batch_size
@@ -94,6 +97,7 @@ def main() -> None:
         engine.batch_size = one.get("batch_size", batch_size)
         drawn[name] = draw(engine, one)
         drawn[name]["cached"] = cached.count - before
+    engine.close()
     Path(sys.argv[2]).write_text(json.dumps(drawn))
 
 

@@ -116,6 +116,9 @@ class ReplayEngine:
     digits: tuple[int, ...]
     max_length: int | None = None
 
+    def close(self) -> None:
+        """Do nothing: all of it is in this process."""
+
     def generate(self, work: Work, sampling: Sampling) -> Iterator[Response]:
         """Yield a recorded response to each request."""
         while request := work.take(True):

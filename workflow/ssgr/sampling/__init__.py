@@ -136,6 +136,7 @@ def sample(
         if desk.anything:
             longest = max(len(prompt.token_ids) for prompt in prompts)
             loaded = engine(longest + sampling.max_tokens)
+            stack.callback(loaded.close)
             check_lengths(prompts, sampling, loaded.max_length)
             start = time.monotonic()
             for response in _with_progress(loaded, desk, sampling, name, progress_interval):

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Literal, Protocol
 
 from ssgr.config import Sampling, Server
+from ssgr.config.layout import ONE, Layout
 from ssgr.errors import ConfigError, ModelError
 
 FinishReason = Literal["stop", "length"]
@@ -89,6 +90,10 @@ class Engine(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End what the engine has started outside this process; it is of no use afterwards."""
+        ...
+
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -99,7 +104,8 @@ class EngineSettings:
         dtype: "auto" (the checkpoint's), "float32", "bfloat16" or "float16".
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1" ...
         max_length: longest prompt plus response that the engine must hold; None: the model's.
-        gpus: GPUs that share one model (vLLM's tensor parallel size).
+        layout: how vLLM's processes share the model, and on how many nodes.
+        gpus: devices that this job holds on each node; None: all that are visible may be used.
         memory_share: share of each GPU's memory that vLLM takes; None: its own default.
         server: the endpoints of the engine `server`.
     """
@@ -110,7 +116,8 @@ class EngineSettings:
     revision: str | None = None
     trust_remote_code: bool = False
     max_length: int | None = None
-    gpus: int = 1
+    layout: Layout = ONE
+    gpus: int | None = None
     memory_share: float | None = None
     server: Server | None = None
 
@@ -163,7 +170,8 @@ def load_engine(
     batch_size: int = 128,
     device: str = "auto",
     max_length: int | None = None,
-    gpus: int = 1,
+    layout: Layout = ONE,
+    gpus: int | None = None,
     memory_share: float | None = None,
     server: Server | None = None,
 ) -> Engine:
@@ -183,6 +191,7 @@ def load_engine(
         revision=revision,
         trust_remote_code=trust_remote_code,
         max_length=max_length,
+        layout=layout,
         gpus=gpus,
         memory_share=memory_share,
         server=server,

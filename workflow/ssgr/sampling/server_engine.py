@@ -134,6 +134,9 @@ class ServerEngine:
         self._logprobs = logprobs
         self._patience = patience
 
+    def close(self) -> None:
+        """Do nothing: the servers are the user's."""
+
     def generate(self, work: Work, sampling: Sampling) -> Iterator[Response]:
         """Yield each response as it arrives.
 

@@ -79,6 +79,9 @@ class TransformersEngine:
         accepts = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}
 
+    def close(self) -> None:
+        """Do nothing: all of it is in this process."""
+
     def generate(self, work: Work, sampling: Sampling) -> Iterator[Response]:
         """Yield each response as it finishes.
 

