@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from huggingface_hub import constants
 
 from experiment import point as calibration_point
 from small_pool import HUB_MODEL, SmallPool, rows
@@ -18,6 +19,12 @@ from ssgr.errors import PoolError
 from ssgr.plan import plan
 
 N, LONGEST = 4, 100
+SIZE = "; config.json of org/small is not in the hub's cache: the entry's own numbers"
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 def config(tmp_path: Path, **changes: Any) -> Config:
@@ -88,8 +95,11 @@ def test_nothing_measured_is_bounded_or_unknown(tmp_path: Path) -> None:
     assert first["at_most"]
     assert (first["gpu_hours"], first["cpu_hours"]) == (None, 0.0)
     assert first["basis"] == (
-        "at most 4 responses/problem; at most 100 tokens/response; throughput not known yet"
+        "at most 4 responses/problem; at most 100 tokens/response; throughput not known yet" + SIZE
     )
+    assert [first[name] for name in ("gpus", "gpu_mb", "mem_mb", "disk_mb", "estimated")] == [
+        *(2, None, 16000, 10000, False)
+    ]
     most = planned(made, "sample", "all problems")
     assert (most["jobs"], most["responses"]) == (10, 40 * N)
     expected = planned(made, "sample", "expected")
@@ -162,6 +172,7 @@ def test_sampling_by_what_the_pool_has_measured(tmp_path: Path) -> None:
     assert most["gpu_hours"] == pytest.approx(1920 / 2.4 / 3600)
     assert most["basis"] == (
         "3 responses/problem in this pool; 20 tokens/response in this pool; 2.4 tokens/s a GPU"
+        + SIZE
     )
     graded = planned(made, "grade", "all problems")
     assert (graded["jobs"], graded["done"]) == (10, 2)
@@ -222,7 +233,7 @@ def test_another_grader_or_source_is_the_next_best(tmp_path: Path) -> None:
     row = planned(made, "sample", "expected")
     assert row["basis"] == (
         "SSGR: 100.0% of 4 problems retained of another source; 4 responses/problem; "
-        "30 tokens/response in the model's other pools; 6.67 tokens/s a GPU"
+        "30 tokens/response in the model's other pools; 6.67 tokens/s a GPU" + SIZE
     )
     mine = pool_of(made)
     part = mine.draw("000000-000004", rows(range(4), tokens=10), gpus=2)
@@ -304,10 +315,10 @@ def test_jobs_by_what_jobs_took(tmp_path: Path) -> None:
     assert select["cpu_hours"] == pytest.approx(9 / 3600)
     wanda = planned(made, "prune", of="wanda")
     assert (wanda["jobs"], wanda["done"]) == (2, 1)
-    assert wanda["gpu_hours"] == pytest.approx(1 * 40 * 2 / 3600)
-    assert wanda["basis"] == "40.0 s/job, 2 of small wanda"
+    assert wanda["gpu_hours"] == pytest.approx(1 * 40 * 1 / 3600)  # on one GPU of the two
+    assert wanda["basis"] == "40.0 s/job, 2 of small wanda" + SIZE
     magnitude = planned(made, "prune", of="magnitude")
-    assert magnitude["basis"] == "40.0 s/job, 2 of small"
+    assert magnitude["basis"] == "40.0 s/job, 2 of small" + SIZE
     answer = planned(made, "answer")
     assert answer["gpu_hours"] == pytest.approx(4 * 72 * 2 / 3600)
     grade = planned(made, "grade", "all problems")
@@ -379,6 +390,6 @@ def test_a_plan_needs_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code, config(tmp_path).model_dump_json()],
         capture_output=True,
         text=True,
-        env={"PYTHONPATH": where},
+        env={"PYTHONPATH": where, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
     )
     assert ran.returncode == 0, ran.stderr

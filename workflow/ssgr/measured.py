@@ -1,7 +1,7 @@
 """What earlier work has measured: rates out of a pool's receipts and an experiment's job times.
 
-Every rate comes with its basis in words, and a rate that nothing has measured is None: a plan shows
-no invented number.
+Every rate comes with its basis in words, and a rate that nothing has measured is None: what a plan
+puts in its place, if anything, is marked as estimated.
 """
 
 import re
@@ -29,11 +29,15 @@ COSTS: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class Rate:
-    """A measured number, or an upper bound of it, and where it comes from; None: not known yet."""
+    """A number, or an upper bound of it, and where it comes from; None: not known yet.
+
+    ``estimated`` is what no work has measured: arithmetic over a model's size and a kind of GPU.
+    """
 
     value: float | None
     basis: str
     at_most: bool = False
+    estimated: bool = False
 
     def times(self, factor: float | None) -> "Rate":
         """Multiply by a number that needs no basis; None is not known yet."""
@@ -46,11 +50,13 @@ class Rate:
         basis = "; ".join(filter(None, (self.basis, other.basis)))
         unknown = self.value is None or other.value is None
         value = None if unknown else (self.value or 0) * (other.value or 0)
-        return Rate(value, basis, self.at_most or other.at_most)
+        bounds = self.at_most or other.at_most, self.estimated or other.estimated
+        return Rate(value, basis, *bounds)
 
     def over(self, other: "Rate") -> "Rate":
         """Divide by a positive rate."""
-        return self.by(Rate(1 / other.value if other.value else None, other.basis))
+        inverse = 1 / other.value if other.value else None
+        return self.by(Rate(inverse, other.basis, estimated=other.estimated))
 
 
 def of_length(parts: pl.DataFrame, max_tokens: int) -> pl.DataFrame:

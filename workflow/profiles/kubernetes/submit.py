@@ -38,6 +38,8 @@ def manifest(script: str, name: str) -> dict[str, Any]:
         "memory": f"{resources['mem_mb']}M",
         "ephemeral-storage": f"{resources['disk_mb']}M",
     }
+    if resources.get("nodes", 1) > 1:
+        sys.exit("nodes: a model on several machines needs SLURM; serve it, and use engine: server")
     if resources.get("gpu"):
         maker = resources.get("gpu_manufacturer")
         if maker not in RESOURCE:

@@ -9,35 +9,43 @@ from pydantic import Field
 from ssgr.commands.terminal import aligned, hours, whole
 from ssgr.config import Config, Strict
 from ssgr.plan import EXPECTED, plan
+from ssgr.sizing.configs import fetched
 
 READ = (
-    "responses, tokens and hours are of what is still to do; <= marks upper bounds, ? what is not "
-    "known yet; CPU-h is the wall time of jobs without a GPU"
+    "responses, tokens and hours are of what is still to do; <= marks upper bounds, ~ estimates by "
+    "the model's size, ? what is not known yet; CPU-h is the wall time of jobs without a GPU. GPUs "
+    "and their GB are one job's at its peak; vLLM fills the rest of its share"
 )
 
 
 class PlanCommand(Strict):
-    """Show the jobs, responses, tokens and GPU-hours of a run, by stage and model."""
+    """Show the jobs, tokens, GPU-hours, GPUs, memory and disk of a run, by stage and model.
+
+    The config.json of a model of the hub is fetched, if it is not in the hub's cache.
+    """
 
     config: Config = Field(description="the whole configuration, as JSON")
     as_json: bool = Field(False, alias="json", description="one JSON object a line, all columns")
 
     def cli_cmd(self) -> None:
         """Look and print."""
-        rows = plan(self.config, Path(self.config.results), Path(self.config.pool.path))
+        folders = Path(self.config.results), Path(self.config.pool.path)
+        rows = plan(self.config, *folders, fetched)
         print(rows.write_ndjson().rstrip() if self.as_json else shown(rows.to_dicts()))
 
 
 def shown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a plan as a table, with its total."""
     header = ("stage", "model", "of", "scope", "jobs", "done", "responses", "tokens", "hours",
-              "basis")  # fmt: skip
+              "GPUs", "GB each", "GB memory", "GB disk", "basis")  # fmt: skip
     cells = [
         (
             *(row["stage"], row["model"], row["of"], row["scope"]),
             *(_count(row["jobs"]), _count(row["done"])),
             *(_drawn(row, name) for name in ("responses", "tokens")),
-            _bounded(row, hours(row["gpu_hours"], row["cpu_hours"])),
+            _bounded(row, _estimated(row, hours(row["gpu_hours"], row["cpu_hours"]))),
+            *(str(row["gpus"] or ""), _gigabytes(row["gpu_mb"], bool(row["gpus"]))),
+            *(_gigabytes(row["mem_mb"]), _gigabytes(row["disk_mb"])),
             row["basis"],
         )
         for row in rows
@@ -51,6 +59,7 @@ def total(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     known = [row for row in counted if None not in (row["gpu_hours"], row["cpu_hours"])]
     spent = hours(*(sum(row[name] for row in known) for name in ("gpu_hours", "cpu_hours")))
     bound = "at most " if any(row["at_most"] for row in known) else ""
+    bound += "about " if any(row["estimated"] for row in known) else ""
     unknown = [
         " ".join(filter(None, (row["stage"], row["model"], row["of"])))
         for row in counted
@@ -68,6 +77,17 @@ def _drawn(row: Mapping[str, Any], name: str) -> str:
 
 def _bounded(row: Mapping[str, Any], text: str) -> str:
     return f"<= {text}" if row["at_most"] and text not in ("?", "0") else text
+
+
+def _estimated(row: Mapping[str, Any], text: str) -> str:
+    return f"~{text}" if row["estimated"] and text not in ("?", "0") else text
+
+
+def _gigabytes(megabytes: int | None, needed: bool = False) -> str:
+    """GB of so many MB; nothing where there is nothing, ``?`` where something is not known."""
+    if not megabytes:
+        return "?" if needed else ""
+    return f"{megabytes / 1000:.3g}"
 
 
 def _count(number: int | None) -> str:
