@@ -52,6 +52,11 @@ class Experiment:
     workflow: Path
     directory: Path
 
+    @property
+    def snakefile(self) -> Path:
+        """The workflow that is run."""
+        return self.workflow / "workflow" / "Snakefile"
+
     def configure(self, *parts: dict[str, object]) -> None:
         """Write the working directory's configuration file: the tiny run and what differs."""
         self.directory.mkdir(exist_ok=True)
@@ -64,7 +69,7 @@ class Experiment:
         """Start Snakemake here, as a user would, with these environment variables."""
         command = [
             *(sys.executable, "-m", "snakemake", *arguments),
-            *("--snakefile", str(self.workflow / "Snakefile"), "--cores", "2"),
+            *("--snakefile", str(self.snakefile), "--cores", "2"),
             *("--directory", str(self.directory)),
             *("--configfile", str(self.directory / "tiny.yaml")),
         ]
@@ -99,7 +104,6 @@ class Experiment:
 def copy_of_the_workflow(root: Path, to: Path) -> Path:
     for name in ("workflow", "config", "envs", "resources"):
         shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(root / "Snakefile", to)
     return to
 
 

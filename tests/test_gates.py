@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-RULES = ["Snakefile", "workflow/rules"]
+RULES = ["Snakefile", "workflow/Snakefile", "workflow/rules"]
 GATES = {
     "ruff": ["-m", "ruff", "check", "."],
     "ruff-format": ["-m", "ruff", "format", "--check", "."],
@@ -38,10 +38,13 @@ def test_the_light_modules_load_neither_torch_nor_sympy() -> None:
 
 
 def test_the_package_keeps_its_boundaries(root: Path) -> None:
-    """It imports no Snakemake and reads no configuration file."""
+    """It imports no Snakemake and reads no configuration file, but for the person at the terminal.
+
+    CITATION.cff configures nothing; `ssgr status` follows a run that it did not start.
+    """
     for path in (root / "workflow" / "ssgr").rglob("*.py"):
         text = path.read_text()
         assert "import snakemake" not in text, path
         assert "from snakemake" not in text, path
-        if path.name != "citation.py":  # CITATION.cff configures nothing
+        if path.name not in {"citation.py", "asked.py"}:
             assert "safe_load" not in text, path

@@ -101,7 +101,7 @@ def test_a_model_that_is_not_unpacked_is_missed_before_any_job(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if (root / "models" / "smollm2").is_dir():
-        pytest.skip("models/smollm2 is unpacked beside the Snakefile")
+        pytest.skip("models/smollm2 is unpacked in the checkout")
     with pytest.raises(ConfigError, match=r"models\.smollm2.*models/smollm2'.* no such folder"):
         load_config(written(root))
 

@@ -23,13 +23,42 @@ import os
 import re
 import shlex
 import sys
-from functools import cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
-PACKAGES = os.path.join(workflow.basedir, "workflow")
+
+def package_alone():
+    """A folder of this run that holds a link to the installed package, and nothing else."""
+    spec = find_spec("ssgr")
+    if spec is None:
+        raise WorkflowError(
+            f"{workflow.current_basedir}: Snakemake fetches the rules of another repository, not "
+            "its Python package. Install that beside Snakemake, of the same tag: "
+            "pip install git+https://…/ssgr@TAG"
+        )
+    link, package = Path(".snakemake/ssgr/ssgr").absolute(), Path(spec.origin).parent
+    if not (link.exists() and link.samefile(package)):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        aside = link.with_name(uuid4().hex)
+        aside.symlink_to(package.resolve())
+        aside.replace(link)
+    return str(link.parent)
+
+
+# The package is this checkout's. The rules may also be those of a repository elsewhere, fetched by
+# Snakemake for another workflow's `module:`; then it is the one installed beside Snakemake.
+if isinstance(workflow.current_basedir, os.PathLike):
+    PACKAGES = os.path.dirname(workflow.current_basedir)
+else:
+    PACKAGES = package_alone()
 sys.path.insert(0, PACKAGES)
 
 from ssgr import devices, locks, points, problems, provenance
@@ -37,28 +66,48 @@ from ssgr.config import REFERENCE_LENGTHS, RUN, narrowed
 from ssgr.experiments.check import check_experiments
 from ssgr.grading.methods import METHODS
 from ssgr.pool import store
+from ssgr.plan import problems_of
 from ssgr.pool.shards import Asked, Shard
 from ssgr.tables import Problems, count_rows, read
 from ssgr.errors import SsgrError
-from ssgr.pruning import pruner_names
+from ssgr.shared import belongs_to, may_write
+from ssgr.pruning import modules_of, name_of, pruner_names
+from ssgr.root import ROOT
 from ssgr.selection import LENGTH_RULES
+from ssgr.sizing import configs, fit, jobs
 from ssgr.validation import load_config
 
-# A job's `python -m ssgr` is the interpreter that runs Snakemake, activated or not, and the package
-# of this checkout; a conda environment puts its own interpreter first.
-os.environ.update(
-    PATH=os.path.dirname(sys.executable)
-    + os.pathsep
-    + os.environ.get("PATH", os.defpath),
-    PYTHONPATH=os.pathsep.join([PACKAGES, os.environ.get("PYTHONPATH", "")]),
-)
+if not Path(PACKAGES, "ssgr").samefile(Path(points.__file__).parent):
+    raise WorkflowError(
+        f"the rules are those of {PACKAGES}, but the package ssgr of "
+        f"{Path(points.__file__).parents[1]} is loaded already: one workflow, one version"
+    )
+
+
+def put_first(folder, variable, default):
+    """Put a folder at the head of a search path of the environment, once."""
+    found = os.environ.get(variable, default).split(os.pathsep)
+    others = [each for each in found if each not in ("", folder)]
+    os.environ[variable] = os.pathsep.join([folder, *others])
+
+
+# A job's `python -m ssgr` is the interpreter that runs Snakemake, activated or not, and the same
+# package; a conda environment puts its own interpreter first.
+put_first(os.path.dirname(sys.executable), "PATH", os.defpath)
+put_first(PACKAGES, "PYTHONPATH", "")
+
+# The `config:` of a module holds what differs, as a --configfile does.
+if workflow.modifier.skip_configfile:
+    given = config
+    config = load_configfile(workflow.source_path("../../config/config.yaml"))
+    update_config(config, given)
 
 try:
     CONFIG = load_config(config)
 except SsgrError as error:
     raise WorkflowError(str(error)) from None
 
-POOL = CONFIG.pool.path
+POOL = CONFIG.pool.folder
 RESULTS = CONFIG.results
 SOURCE = f"{RESULTS}/problems/source={{source}}/problems.parquet"
 DROPPED = f"{RESULTS}/problems/source={{source}}/dropped.parquet"
@@ -81,6 +130,13 @@ EXPERIMENT = f"{RESULTS}/experiments/{{experiment}}"
 PAPER = f"{RESULTS}/paper/index.html"
 LOGS = f"{RESULTS}/logs"
 COSTS = f"{RESULTS}/benchmarks"
+
+if workflow.modifier.path_modifier.replace_prefix(REPORT) != REPORT:
+    raise WorkflowError(
+        "`prefix` and `replace_prefix` of a module move only what Snakemake sees of a path: "
+        "leave them out, and say in the module's `config` where files go, by `results` and "
+        "`pool.path`"
+    )
 
 
 def one_of(names):

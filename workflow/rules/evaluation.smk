@@ -16,11 +16,16 @@ rule sample_benchmark:
         evaluation_environment
     threads: model_threads
     resources:
-        gpu=model_gpu,
+        gpu=evaluation_gpu,
         gpu_model=model_gpu_model,
-        mem_mb=model_mem_mb,
-        runtime=model_runtime,
-        disk_mb=model_disk_mb,
+        nodes=evaluation_nodes,
+        tasks=evaluation_nodes,
+        mpi=on_nodes(evaluation_nodes, "srun"),
+        tasks_per_gpu=on_nodes(evaluation_nodes, 0),
+        gres=gpus_of_node(evaluation_nodes),
+        mem_mb=asked_by(answering_job, "mem_mb"),
+        runtime=asked_by(answering_job, "runtime"),
+        disk_mb=asked_by(answering_job, "disk_mb"),
         python=evaluation_python,
         engine=evaluation_flags,
     params:

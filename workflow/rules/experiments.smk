@@ -67,7 +67,8 @@ rule paper_page:
 
 
 for experiment_name in CONFIG.experiments:
-    if workflow.is_rule(experiment_name) or experiment_name == "all":
+    as_rule = workflow.modifier.avail_rulename(experiment_name)  # None: not imported
+    if as_rule and (workflow.is_rule(as_rule) or experiment_name == "all"):
         raise WorkflowError(
             f"experiments.{experiment_name}: a rule has this name already, and an experiment is a "
             "target by its name: call it something else"

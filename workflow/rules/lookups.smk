@@ -32,9 +32,8 @@ def model_weights(wildcards):
     return points.weights(CONFIG.models[wildcards.model])
 
 
-def model_gpu(wildcards):
+def gpu_allowed(wildcards, asked):
     """GPUs that a job of this model asks for; more than there are is refused, never clipped."""
-    asked = CONFIG.models[wildcards.model].gpu
     limit = workflow.global_resources.get("gpu")
     there = getattr(limit, "value", limit)
     if isinstance(there, int) and asked > there:
@@ -43,6 +42,63 @@ def model_gpu(wildcards):
             f"allows {there}: lower the one or raise the other"
         )
     return asked
+
+
+def gpu_of_engine(wildcards, entry):
+    """GPUs of a job with a registry entry's engine, on all of its nodes."""
+    return gpu_allowed(wildcards, entry.gpu * nodes_of_engine(entry))
+
+
+def evaluation_gpu(wildcards):
+    """GPUs to answer a benchmark."""
+    entry = CONFIG.models[wildcards.model].for_evaluation()
+    return gpu_of_engine(wildcards, entry)
+
+
+def pruning_gpu(wildcards):
+    """GPUs to prune this model: one block at a time is there, which one GPU holds."""
+    return gpu_allowed(wildcards, min(1, CONFIG.models[wildcards.model].gpu))
+
+
+def nodes_of_engine(entry):
+    """Machines that hold one model together; only vLLM can."""
+    return entry.nodes if entry.engine == "vllm" else 1
+
+
+def evaluation_nodes(wildcards):
+    """Machines of a job that answers a benchmark; None is one."""
+    nodes = nodes_of_engine(CONFIG.models[wildcards.model].for_evaluation())
+    return nodes if nodes > 1 else None
+
+
+def shard_nodes(wildcards):
+    """Machines of a job that samples this shard; None is one."""
+    nodes = nodes_of_engine(CONFIG.models[wildcards.model])
+    return nodes if nodes > 1 and not is_in_the_pool(wildcards) else None
+
+
+def on_nodes(nodes, value):
+    """A resource of the SLURM executor, of jobs on several machines only.
+
+    ``mpi`` says that a job starts its processes on the other nodes itself.
+    """
+
+    def value_on_nodes(wildcards):
+        return None if nodes(wildcards) is None else value
+
+    return value_on_nodes
+
+
+def gpus_of_node(nodes):
+    """The GPUs of each machine, as SLURM calls them; all of them may lie unevenly else."""
+
+    def gres(wildcards):
+        entry = CONFIG.models[wildcards.model]
+        if not entry.gpu or nodes(wildcards) is None:
+            return None
+        return ":".join(filter(None, ["gpu", entry.gpu_model, str(entry.gpu)]))
+
+    return gres
 
 
 def python_of_engine(entry):
@@ -61,9 +117,8 @@ def evaluation_python(wildcards):
 
 
 def environment_of_engine(entry):
-    """The conda environment of an engine; used with --software-deployment-method conda."""
-    name = "vllm" if entry.engine == "vllm" else "ssgr"
-    return os.path.join(workflow.basedir, "envs", f"{name}.yaml")
+    """The conda environment of an engine, seen from a rule's file; for --sdm conda."""
+    return "../../envs/vllm.yaml" if entry.engine == "vllm" else "../../envs/ssgr.yaml"
 
 
 def sampling_environment(wildcards):
@@ -85,19 +140,41 @@ def memory(mem_mb):
     return memory_of_attempt
 
 
-def model_mem_mb(wildcards, attempt):
-    """Memory in MB that a job of this model asks for: twice as much at each further attempt."""
-    return CONFIG.models[wildcards.model].mem_mb * 2 ** (attempt - 1)
+def shape_of_model(wildcards):
+    """How large this model is, if its config.json is at hand."""
+    return configs.at_hand(CONFIG.models[wildcards.model]).shape
 
 
-def model_runtime(wildcards, attempt):
-    """Minutes that a job of this model may take: as many more at each further attempt."""
-    return CONFIG.models[wildcards.model].runtime * attempt
+def sampling_job(wildcards):
+    """What a job asks for that samples a shard."""
+    return jobs.sampling_job(CONFIG, wildcards.model, shape_of_model(wildcards))
 
 
-def model_disk_mb(wildcards):
-    """Scratch disk in MB that a job of this model asks for."""
-    return CONFIG.models[wildcards.model].disk_mb
+def answering_job(wildcards):
+    """What a job asks for that answers a benchmark."""
+    problems = problems_of(CONFIG, Path(RESULTS), "benchmark", wildcards.benchmark)
+    return jobs.answering_job(
+        CONFIG, wildcards.model, shape_of_model(wildcards), problems
+    )
+
+
+def pruning_job(wildcards):
+    """What a job asks for that prunes this model."""
+    recipe = CONFIG.recipe(wildcards.pruner)
+    none = wildcards.budget == "none"
+    budget = None if none else CONFIG.budget.of_key(wildcards.budget)
+    return jobs.pruning_job(
+        CONFIG, wildcards.model, shape_of_model(wildcards), recipe, budget
+    )
+
+
+def asked_by(job, key):
+    """A resource of a stage's jobs, as their model's entry or its size says; more at each attempt."""
+
+    def asked(wildcards, attempt):
+        return job(wildcards).at(key, attempt)
+
+    return asked
 
 
 def model_gpu_model(wildcards):
@@ -127,9 +204,25 @@ def flags_of_engine(entry, attempt):
     flags = ["--model.batch-size", str(batch_size)]
     if entry.memory_share is not None:
         flags += ["--model.memory-share", str(entry.memory_share)]
+    flags += flags_of_layout(entry)
     if entry.server is not None:
         flags += ["--model.server", entry.server.model_dump_json()]
     return shlex.join(flags)
+
+
+def flags_of_layout(entry):
+    """How the GPUs of a job share one model, as flags, where the entry says anything of it."""
+    keys = ("tensor_parallel", "pipeline_parallel", "nodes", "distributed")
+    fields = type(entry).model_fields
+    given = [key for key in keys if getattr(entry, key) != fields[key].default]
+    if entry.engine != "vllm" or not given:
+        return []
+    pairs = [(key, str(getattr(entry, key))) for key in ("gpu", *given)]
+    return [
+        word
+        for key, value in pairs
+        for word in (f"--model.{key.replace('_', '-')}", value)
+    ]
 
 
 def judging_of_source(model, source, method=None):
@@ -194,14 +287,47 @@ def rows_of(file, mtime):
     return read(file, Problems)
 
 
+def in_base(path):
+    """Where a file of the pool lies in the pool that this one extends; None if it extends none."""
+    base = CONFIG.pool.base
+    return base and Path(base) / Path(path).relative_to(POOL)
+
+
+def base_flag(wildcards):
+    """The pool that this one extends, which jobs only read, as a flag."""
+    return shlex.join(["--base", CONFIG.pool.base]) if CONFIG.pool.base else ""
+
+
 def is_in_the_pool(wildcards):
-    """Whether the pool holds all that is needed of this shard already."""
+    """Whether the pool holds all that is needed of this shard already.
+
+    Several params and resources ask: it is looked up again when files have come or gone.
+    """
+    shard = pool_shard(wildcards)
+    places = filter(None, [shard, in_base(shard), SOURCE.format(**wildcards)])
+    folders = tuple(changed(os.path.dirname(place)) for place in places)
+    return holds_shard(tuple(wildcards.items()), folders)
+
+
+def changed(folder):
+    """When a file last came into a folder or went, in ns; None without the folder."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=10000)
+def holds_shard(keys, folders):
+    """The same for a shard by its wildcards, while these folders are unchanged."""
+    wildcards = SimpleNamespace(**dict(keys))
     shard = Shard(
-        Path(pool_shard(wildcards)),
+        Path(pool_shard(dict(keys))),
         store.manifest(CONFIG.models[wildcards.model], CONFIG.sampling.drawn),
         points.needs_of(CONFIG, wildcards.source),
         judging_of_source(wildcards.model, wildcards.source).identity,
         problems_of_shard(wildcards),
+        in_base(pool_shard(dict(keys))),
     )
     try:
         return shard.complete()
@@ -212,7 +338,9 @@ def is_in_the_pool(wildcards):
 def shard_gpu(wildcards):
     """GPUs to sample this shard; none if the pool holds it already or a server has them."""
     served = CONFIG.models[wildcards.model].engine == "server"
-    return 0 if served or is_in_the_pool(wildcards) else model_gpu(wildcards)
+    in_no_need = served or is_in_the_pool(wildcards)
+    entry = CONFIG.models[wildcards.model]
+    return 0 if in_no_need else gpu_of_engine(wildcards, entry)
 
 
 def shard_gpu_model(wildcards):
@@ -221,8 +349,9 @@ def shard_gpu_model(wildcards):
 
 
 def draw_flag(wildcards):
-    """A job that was given no GPU because the pool holds its shard must not draw, as a flag."""
-    return "--no-draw" if is_in_the_pool(wildcards) else "--draw"
+    """A job that was given no GPU because the pool holds its shard must not draw, as flags."""
+    draw = "--no-draw" if is_in_the_pool(wildcards) else "--draw"
+    return f"{draw} {base_flag(wildcards)}".rstrip()
 
 
 def shard_state(wildcards):
@@ -402,8 +531,9 @@ def check_pool():
         keys = {"model": name, "source": source, "sampling": CONFIG.sampling.key}
         folder = Path(pool_shard({**keys, "shard": "any"})).parent
         wanted = store.manifest(CONFIG.models[name], CONFIG.sampling.drawn)
-        store.check_manifest(folder, wanted)
-        store.check_shard_size(folder, CONFIG.pool.shard_size)
+        for each in filter(None, [folder, in_base(folder)]):
+            store.check_manifest(each, wanted)
+            store.check_shard_size(each, CONFIG.pool.shard_size)
 
 
 try:
@@ -412,10 +542,49 @@ except SsgrError as error:
     raise WorkflowError(str(error)) from None
 
 
+try:
+    fit.require_fit(CONFIG, configs.at_hand)
+except SsgrError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def say_what_is_not_known():
+    """Name the models whose size is not known, so that their jobs ask for fixed numbers."""
+    used = {name for each in CONFIG.selections.values() for name in each.models}
+    for name in sorted(used | {name for name, _ in points.pools(CONFIG)}):
+        entry = CONFIG.models[name]
+        why = "" if entry.mem_mb else configs.at_hand(entry).why
+        if why:
+            logger.warning(
+                f"models.{name}: {why}. Its jobs ask for {jobs.UNKNOWN['mem_mb']:,} MB each: give "
+                "`mem_mb`, or let `snakemake plan` fetch it"
+            )
+
+
+if workflow.is_main_process:
+    say_what_is_not_known()
+
+
 def say_who_is_at_work():
     """Name the processes of other runs, or left by a killed one, that hold shards or devices."""
     for held in [*locks.holders(Path(POOL)), *devices.holders()]:
         logger.warning(f"{held.path} is held by {held}")
+    if not may_write(Path(POOL)):
+        logger.warning(
+            f"the pool {POOL} may only be read: it belongs to {belongs_to(Path(POOL))}. What it "
+            "holds is used; what it lacks is refused, unless pool.extend names a folder of yours"
+        )
+
+
+def lift_the_limit_of_jobs():
+    """Do without Snakemake's default limit of 100 new jobs a second; one that is given stays.
+
+    Every finished job starts a timer more that has all waiting jobs looked at each second, until
+    Snakemake takes a whole processor (its issues 3744 and 3804).
+    """
+    limiter = workflow.scheduler.job_rate_limiter
+    if limiter is not None and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
 
 
 def shard_rows(wildcards):
@@ -454,7 +623,12 @@ def calibration_flag(wildcards, input):
 
 
 def method(wildcards):
-    """How this recipe prunes one matrix."""
+    """How this recipe prunes one matrix: the pruner's name, wherever its file is."""
+    return name_of(CONFIG.recipe(wildcards.pruner).method)
+
+
+def method_given(wildcards):
+    """The same for the command: a pruner of the user's own is given by its file."""
     return CONFIG.recipe(wildcards.pruner).method
 
 
@@ -466,11 +640,7 @@ def constants(wildcards):
 def pruner_code(wildcards):
     """Digest of this recipe's modules and of the block walk: another's change reruns nothing."""
     recipe = CONFIG.recipe(wildcards.pruner)
-    return code_of(
-        "ssgr.pruning.checkpoint",
-        f"ssgr.pruning.pruners.{recipe.method}",
-        f"ssgr.pruning.allocation.{recipe.allocation}",
-    )
+    return code_of(*modules_of(recipe.method, recipe.allocation))
 
 
 def checkpoint(wildcards):
@@ -516,8 +686,8 @@ def experiment_inputs(wildcards):
 def published_numbers(entry):
     """The file of published numbers that an experiment stands beside; nothing without any."""
     file, named, _ = (entry.published or "").rpartition("#")
-    default = os.path.join(workflow.basedir, "resources", "published.csv")
-    return [] if entry.published is None else [file if named else default]
+    shipped = str(ROOT / "resources" / "published.csv")
+    return [] if entry.published is None else [file if named else shipped]
 
 
 def config_of_experiment(wildcards):

@@ -1,5 +1,5 @@
 # Needs:  the configuration, and what earlier shards and jobs took
-# Makes:  no file: `snakemake plan --cores 1` prints jobs, responses, tokens and GPU-hours per stage
+# Makes:  no file: `snakemake plan --cores 1` prints jobs, tokens, GPU-hours, memory per stage
 
 
 rule plan:

@@ -25,9 +25,14 @@ rule sample:
     resources:
         gpu=shard_gpu,
         gpu_model=shard_gpu_model,
-        mem_mb=model_mem_mb,
-        runtime=model_runtime,
-        disk_mb=model_disk_mb,
+        nodes=shard_nodes,
+        tasks=shard_nodes,
+        mpi=on_nodes(shard_nodes, "srun"),
+        tasks_per_gpu=on_nodes(shard_nodes, 0),
+        gres=gpus_of_node(shard_nodes),
+        mem_mb=asked_by(sampling_job, "mem_mb"),
+        runtime=asked_by(sampling_job, "runtime"),
+        disk_mb=asked_by(sampling_job, "disk_mb"),
         python=model_python,
         engine=engine_flags,
         state=shard_state,
@@ -69,6 +74,7 @@ rule grade:
     resources:
         gpu=0,
         mem_mb=memory(2000),
+        base=base_flag,
     params:
         pool=POOL,
         rows=shard_rows,
@@ -79,4 +85,4 @@ rule grade:
     shell:
         "python -m ssgr grade-shard --pool {params.pool:q} --responses {input.responses:q}"
         " --problems {input.problems:q} {params.rows} --judging {params.judging:q} --judging.workers {threads}"
-        " --grades {params.grades:q} --out {output:q} > {log:q} 2>&1"
+        " --grades {params.grades:q} {resources.base} --out {output:q} > {log:q} 2>&1"

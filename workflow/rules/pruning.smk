@@ -12,15 +12,17 @@ rule prune:
         f"{LOGS}/prune/{PRUNED}.log",
     benchmark:
         f"{COSTS}/prune/{PRUNED}.tsv"
+    priority: 5  # answers wait for it: before answers that nothing waits for
     conda:
         "../../envs/ssgr.yaml"
     threads: model_threads
     resources:
-        gpu=model_gpu,
+        gpu=pruning_gpu,
         gpu_model=model_gpu_model,
-        mem_mb=model_mem_mb,
-        runtime=model_runtime,
-        disk_mb=model_disk_mb,
+        mem_mb=asked_by(pruning_job, "mem_mb"),
+        runtime=asked_by(pruning_job, "runtime"),
+        disk_mb=asked_by(pruning_job, "disk_mb"),
+        pruner=method_given,
     params:
         model=model_pruned,
         weights=model_weights,
@@ -32,5 +34,5 @@ rule prune:
         "Prune {wildcards.model} to {wildcards.sparsity} by {wildcards.pruner} on {wildcards.source}, {wildcards.length}, tau {wildcards.tau}"
     shell:
         "python -m ssgr prune --model {params.model:q} {params.calibration}"
-        " --pruner {params.method} --sparsity {wildcards.sparsity}"
+        " --pruner {resources.pruner:q} --sparsity {wildcards.sparsity}"
         " --settings {params.settings:q} --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"

@@ -19,6 +19,7 @@ from ssgr.commands.experiment import ExperimentCommand
 from ssgr.commands.export import ExportCommand
 from ssgr.commands.grade import GradeCommand, GradeShardCommand
 from ssgr.commands.hand_check import HandCheckCommand, HandCheckedCommand
+from ssgr.commands.lend_node import LendNodeCommand
 from ssgr.commands.outcome import PaperCommand, ReportCommand, ScoreCommand
 from ssgr.commands.plan import PlanCommand
 from ssgr.commands.pool import PoolCommand
@@ -27,6 +28,7 @@ from ssgr.commands.prune import PruneCommand
 from ssgr.commands.publish import PublishCommand
 from ssgr.commands.sample import SampleCommand, SampleShardCommand
 from ssgr.commands.select import SelectCommand, TallyCommand
+from ssgr.commands.status import StatusCommand
 from ssgr.errors import SsgrError
 
 
@@ -45,6 +47,7 @@ class Stages(BaseSettings):
     problems: CliSubCommand[ProblemsCommand]
     sample: CliSubCommand[SampleCommand]
     sample_shard: CliSubCommand[SampleShardCommand]
+    lend_node: CliSubCommand[LendNodeCommand]
     grade: CliSubCommand[GradeCommand]
     grade_shard: CliSubCommand[GradeShardCommand]
     verdicts: CliSubCommand[VerdictsCommand]
@@ -64,6 +67,7 @@ class Stages(BaseSettings):
     paper: CliSubCommand[PaperCommand]
     pool: CliSubCommand[PoolCommand]
     plan: CliSubCommand[PlanCommand]
+    status: CliSubCommand[StatusCommand]
 
     def cli_cmd(self) -> None:
         """Run the stage that was named."""

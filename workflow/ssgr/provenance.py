@@ -25,11 +25,13 @@ def code_digest(*modules: str) -> str:
     """Return a digest of the code of ``modules`` and of all of ssgr that they import.
 
     Args:
-        modules: dotted names inside the package, such as ``ssgr.selection``.
+        modules: dotted names inside the package, such as ``ssgr.selection``, or paths of Python
+            files of the user's own; what such a file is called, and where it is, changes nothing.
     """
     digest = blake2b(digest_size=8)
-    for path in sorted(closure(*modules)):
-        digest.update(f"{path.relative_to(PACKAGE)}:{_dumped(path.read_text())}".encode())
+    for path in sorted(closure(*modules), key=lambda path: (not _is_ours(path), path)):
+        name = path.relative_to(PACKAGE) if _is_ours(path) else "own"
+        digest.update(f"{name}:{_dumped(path.read_text())}".encode())
         if path.name == "__init__.py":
             for data in sorted(file for kind in DATA for file in path.parent.glob(kind)):
                 digest.update(data.read_bytes())
@@ -104,13 +106,24 @@ def _update(digest: blake2b, path: Path) -> None:
             digest.update(file.read(WINDOW))
 
 
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(PACKAGE)
+
+
 def _files(module: str) -> list[Path]:
     """The file of ``module``; a name inside a module, or a package, means that file."""
-    base = PACKAGE.joinpath(*module.split(".")[1:])
+    if module.endswith(".py"):
+        return [Path(module).expanduser().absolute()]
+    return _files_of(PACKAGE, module)
+
+
+@cache
+def _files_of(package: Path, module: str) -> list[Path]:
+    base = package.joinpath(*module.split(".")[1:])
     for file in (base.with_suffix(".py"), base / "__init__.py"):
-        if base != PACKAGE and file.is_file():
+        if base != package and file.is_file():
             return [file]
-    return _files(module.rpartition(".")[0]) if "." in module else []
+    return _files_of(package, module.rpartition(".")[0]) if "." in module else []
 
 
 @cache

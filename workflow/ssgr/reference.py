@@ -39,7 +39,8 @@ HEAD = """# Configuration reference
 
 Written by `python -m ssgr.reference > config/README.md` from `workflow/ssgr/config`, the only
 schema; a test holds the two together. `config.yaml` is the run on the embedded model; your own
-file holds only what differs from it and is given by `--configfile`.
+file holds only what differs from it and is given by `--configfile`, or as the `config:` of a
+`module` in a workflow of your own. Paths are relative to the working directory.
 """
 
 

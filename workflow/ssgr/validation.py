@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ssgr.config import REFERENCE_LENGTHS, RUN, Config
-from ssgr.errors import ConfigError
+from ssgr.errors import ConfigError, PruningError
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
+from ssgr.pruning.names import check_own, own_file
 from ssgr.sampling.engine import ENGINES
 from ssgr.selection import LENGTH_RULES
 
@@ -169,7 +170,14 @@ def _uneven(config: Config) -> Iterator[str]:
 
 
 def _recipe(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    yield from _unknown(f"{place}.method", [entry.get("method")], pruner_names(), "pruner")
+    method = entry.get("method")
+    if isinstance(method, str) and own_file(method):
+        try:
+            check_own(method)
+        except PruningError as error:
+            yield f"{place}.method: {error}"
+    else:
+        yield from _unknown(f"{place}.method", [method], pruner_names(), "pruner")
     known = allocation_names()
     yield from _unknown(f"{place}.allocation", [entry.get("allocation")], known, "allocation")
 

@@ -13,9 +13,10 @@ from ssgr.abacus.phrases import HELD_OUT, TRAINED
 from ssgr.abacus.solutions import solution
 from ssgr.abacus.stories import Story, options_for, stream, with_options
 from ssgr.errors import SsgrError
+from ssgr.root import ROOT
 
 #: The folder of the model that is shipped.
-MODEL = Path(__file__).parents[3] / "resources" / "abacus"
+MODEL = ROOT / "resources" / "abacus"
 
 __all__ = ["MODEL", "documents", "problems"]
 

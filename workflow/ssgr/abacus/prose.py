@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ssgr.abacus.dice import Dice
 from ssgr.errors import SsgrError
+from ssgr.root import ROOT
 
-PROSE = Path(__file__).parents[3] / "resources" / "abacus" / "prose.jsonl.gz"
+PROSE = ROOT / "resources" / "abacus" / "prose.jsonl.gz"
 _PUNCTUATION = " ,.'\"()*_:;-"
 _LONGEST = 600  # characters of a document, so that it is about as long as a response
 _LIBRARY = ("types", "string-methods", "debugger", "formatstrings", "sequence-types", "numeric")

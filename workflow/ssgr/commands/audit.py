@@ -54,6 +54,6 @@ class AuditCommand(Strict):
         from ssgr.audit.gather import gather
         from ssgr.audit.page import render
 
-        pool = Path(self.config.pool.path)
+        pool = Path(self.config.pool.folder)
         pools = gather(self.config, pool, self.verdicts, self.problems, self.visited)
         write_text(self.out, render(pools, self.config))

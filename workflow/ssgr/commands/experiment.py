@@ -23,7 +23,7 @@ class ExperimentCommand(Strict):
         from ssgr.experiments.exports import write
         from ssgr.report.exhibits import render
 
-        results, pool = Path(self.config.results), Path(self.config.pool.path)
+        results, pool = Path(self.config.results), Path(self.config.pool.folder)
         exhibit = build(self.config, self.name, results, pool)
         config = narrowed(self.config, self.name)
         with whole_folder(self.out) as folder:

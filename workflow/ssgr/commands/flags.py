@@ -18,4 +18,4 @@ def _folder(value: object) -> object:
 
 ModelFlag = Annotated[Model, NoDecode, BeforeValidator(_folder)]
 A_MODEL = "Hugging Face folder or hub id, or a registry entry as JSON"
-GPUS = "GPUs to take, pinned by a lease; 0 hides them all; left out, nothing is changed"
+GPUS = "GPUs of the job to take, pinned by a lease; 0 hides them all; left out, nothing is changed"

@@ -15,8 +15,9 @@ from ssgr.grading.pool import Pair
 from ssgr.grading.verdict import Verdict
 from ssgr.locks import only_one
 from ssgr.pool import receipts, store
-from ssgr.pool.shards import Asked
+from ssgr.pool.shards import Asked, take_over
 from ssgr.provenance import describe
+from ssgr.shared import check_rights
 from ssgr.tables import Grades, Problems, Responses, read, read_spec, write
 
 
@@ -59,6 +60,7 @@ class GradeShardCommand(Strict):
     first: int = Field(ge=0, description="first problem (row) of the shard")
     last: int = Field(ge=1, description="row after its last problem")
     grades: Path = Field(description="the pool's folder of grades by this grader")
+    base: Path | None = Field(None, description="a pool that this one extends; it is only read")
     out: Path = Field(description="receipt to write: the graded parts")
 
     def cli_cmd(self) -> None:
@@ -73,8 +75,9 @@ class GradeShardCommand(Strict):
         path, asked = self.grades / Path(responses.path).name, Asked.of(problems)
         self._check_questions(self.pool / responses.path, asked)
         if not _is_graded(path, asked):
+            check_rights(path, self.pool)
             with only_one(self.grades / f".{path.stem}.lock", f"grading {responses.path}"):
-                if not _is_graded(path, asked):
+                if not _is_graded(path, asked) and not self._taken_over(path, responses, asked):
                     self._grade(responses, problems, path)
         receipt = store.read_receipt(path, store.GradesReceipt)
         if receipt.of != responses.sha256:
@@ -86,10 +89,22 @@ class GradeShardCommand(Strict):
             responses=responses, grades=receipts.refer(self.pool, path, receipt)
         )
 
+    def _taken_over(self, path: Path, responses: receipts.Reference, asked: Asked) -> bool:
+        """Link the grades of these responses in the pool that this one extends, if any."""
+        there = self.base and self.base / path.relative_to(self.pool)
+        if there is None or not _is_graded(there, asked):
+            return False
+        if store.read_receipt(there, store.GradesReceipt).of != responses.sha256:
+            return False
+        take_over(there, path)
+        return True
+
     def _earlier_verdicts(self, problems: pl.DataFrame, path: Path) -> dict[Pair, Verdict]:
         """Verdicts on this part by other versions of the grader that hold for this one too."""
         known: dict[Pair, Verdict] = {}
-        for other in sorted(path.parent.parent.glob(f"grader=*/{path.name}")):
+        place = path.parent.parent.relative_to(self.pool)
+        pools = [self.base, self.pool] if self.base else [self.pool]
+        for other in sorted(file for one in pools for file in one.glob(f"{place}/*/{path.name}")):
             with suppress(TableError):  # of another schema, or damaged: judged anew
                 grades, spec = read(other, Grades), read_spec(other)
                 known |= earlier.reusable(grades, spec, problems, self.judging)

@@ -35,7 +35,7 @@ class ReportCommand(Strict):
         from ssgr.report import write_report
 
         graded = {Path(name) for file in self.visited for name in receipts.read_visited(file)}
-        results, pool = Path(self.config.results), Path(self.config.pool.path)
+        results, pool = Path(self.config.results), Path(self.config.pool.folder)
         write_report(results, pool, self.config, self.out, sorted(graded))
 
 
@@ -49,4 +49,4 @@ class PaperCommand(Strict):
         """Build, render, write."""
         from ssgr.report.paper import write_paper
 
-        write_paper(Path(self.config.results), Path(self.config.pool.path), self.config, self.out)
+        write_paper(Path(self.config.results), Path(self.config.pool.folder), self.config, self.out)

@@ -29,7 +29,9 @@ class PruneCommand(Strict):
     held_back: Path | None = Field(
         None, description="another such file, whose perplexity is reported; calibrates nothing"
     )
-    pruner: str = Field("sparsegpt", description="how weights are chosen and updated")
+    pruner: str = Field(
+        "sparsegpt", description="how weights are chosen and updated; or a Python file of your own"
+    )
     sparsity: str = Field("50", description="percent, or N:M (N zeros in every M), e.g. 2:4")
     settings: Constants = Field(Constants(), description="allocation, objective, constants")
     device: str = Field("auto", description="cpu, cuda, ...; auto takes a GPU if there is one")

@@ -11,13 +11,14 @@ from ssgr.commands.flags import GPUS
 from ssgr.confidential import link, place
 from ssgr.config import Model, Sampling, Strict
 from ssgr.devices import keep
-from ssgr.errors import PoolError
+from ssgr.errors import ConfigError, PoolError
 from ssgr.grading.judging import Judging
 from ssgr.locks import only_one
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, Shard
 from ssgr.provenance import describe, fingerprint
 from ssgr.settling import Needs
+from ssgr.shared import check_rights
 from ssgr.tables import Problems, Responses, read, read_spec, write
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class SampleShardCommand(Strict):
     judging: Judging = Field(description="how responses are judged for that")
     gpus: int | None = Field(None, ge=0, description=GPUS)
     draw: bool = Field(True, description="draw what is missing; else that is an error")
+    base: Path | None = Field(None, description="a pool that this one extends; it is only read")
     out: Path = Field(description="receipt to write: which parts of the pool hold the shard")
 
     def cli_cmd(self) -> None:
@@ -84,11 +86,13 @@ class SampleShardCommand(Strict):
         problems = read(self.problems, Problems).slice(self.first, self.last - self.first)
         manifest = store.manifest(self.model, self.sampling)
         asked = Asked.of(problems)
-        shard = Shard(self.shard, manifest, self.needs, self.judging.identity, asked)
-        if len(problems) and self._lacks(shard):  # a wave may reach beyond the source's end
-            self._refuse_to_draw()
-            store.claim(self.shard.parent, manifest)
+        base = self.base and self.base / self.shard.relative_to(self.pool)
+        shard = Shard(self.shard, manifest, self.needs, self.judging.identity, asked, base)
+        if len(problems) and self._is_work(shard):  # a wave may reach beyond the source's end
+            self._check_leave(shard)
+            shard.claim()
             with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
+                shard = shard.adopted()
                 if self._lacks(shard):
                     self._draw(shard, problems, asked)
         held = shard.sampled(self.pool)
@@ -99,8 +103,12 @@ class SampleShardCommand(Strict):
         """Whether there is something to draw, or to clear up after a run that broke off."""
         return not shard.complete() or (self.draw and shard.left_a_journal())
 
-    def _refuse_to_draw(self) -> None:
-        if not self.draw:
+    def _is_work(self, shard: Shard) -> bool:
+        return self._lacks(shard) or shard.inherits()
+
+    def _check_leave(self, shard: Shard) -> None:
+        check_rights(self.shard, self.pool)
+        if not self.draw and self._lacks(shard):
             raise PoolError(
                 f"{self.shard} was whole when this job was planned, without a GPU; now it is not: "
                 "the pool was changed meanwhile. Run again."
@@ -161,8 +169,13 @@ def _engine(
     """Load the model's engine on devices that no other job has."""
     from ssgr.sampling import load_engine
 
-    if gpus is not None:
-        keep(gpus, f"sampling from {Path(folder).name}")
+    try:
+        layout = model.layout(gpus)
+    except ValueError as error:
+        raise ConfigError(f"--gpus {gpus}: {error}.") from None
+    each = None if gpus is None else gpus // layout.nodes
+    if each is not None:
+        keep(each, f"sampling from {Path(folder).name}")
     return load_engine(
         model.engine,
         folder,
@@ -171,7 +184,8 @@ def _engine(
         trust_remote_code=model.trust_remote_code,
         batch_size=model.batch_size,
         max_length=length,
-        gpus=gpus or 1,
+        layout=layout,
+        gpus=each,
         memory_share=model.memory_share,
         server=model.server,
     )

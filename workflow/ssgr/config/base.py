@@ -1,12 +1,10 @@
 """What every part of the configuration has in common: strictness, names and folders."""
 
 import os.path
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-ROOT = Path(__file__).parents[3]
 RESERVED = ("none", "Dense")  # what a point without a key, and the unpruned model, are called
 
 

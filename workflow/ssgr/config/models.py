@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from ssgr.config.base import ROOT, Name, Strict
+from ssgr.config.base import Name, Strict
+from ssgr.config.layout import Distributed, Layout, layout
+from ssgr.root import ROOT
 
 
 def _url(url: str) -> str:
@@ -102,7 +104,34 @@ class Model(Strict):
         None, description="the paper's model or models that it stands for, whose numbers are shown"
     )
     gpu: int = Field(
-        1, ge=0, description="GPUs a job asks for; vLLM's tensor parallel size (execution only)"
+        1,
+        ge=0,
+        description="GPUs a job asks for, on each of its nodes; vLLM shares the model among them. "
+        "Pruning takes one at most, however large the model: it holds one block's weights and "
+        "statistics at a time (execution only)",
+    )
+    tensor_parallel: int | None = Field(
+        None,
+        ge=1,
+        description="GPUs that share every matrix, for engine `vllm`; default: the GPUs of a node "
+        "(execution only)",
+    )
+    pipeline_parallel: int | None = Field(
+        None,
+        ge=1,
+        description="groups of them with blocks of their own; times tensor_parallel it is gpu "
+        "times nodes. Default: what the other leaves, the number of nodes (execution only)",
+    )
+    nodes: int = Field(
+        1,
+        ge=1,
+        description="machines that hold one model together, for engine `vllm` in a SLURM job; for "
+        "a model larger than one machine, else more jobs are faster (execution only)",
+    )
+    distributed: Distributed | None = Field(
+        None,
+        description="how vLLM starts its processes: mp, its own, or ray, a cluster that lives as "
+        "long as the job; default: mp (execution only)",
     )
     memory_share: float | None = Field(
         None, gt=0, le=1, description="share of GPU memory that vLLM takes (execution only)"
@@ -112,12 +141,23 @@ class Model(Strict):
         pattern=r"^[\w.-]+$",
         description="kind of GPU a job asks for, as the cluster calls it (execution only)",
     )
-    mem_mb: int = Field(16000, ge=100, description="memory a job asks for, in MB (execution only)")
-    runtime: int = Field(
-        720, ge=1, description="minutes a job may take on a cluster (execution only)"
+    mem_mb: int | None = Field(
+        None,
+        ge=100,
+        description="memory a job asks for, in MB; default: what the model's size implies for "
+        "each stage, or 16,000 where its config.json is not at hand (execution only)",
     )
-    disk_mb: int = Field(
-        10000, ge=0, description="scratch disk a job asks for, in MB (execution only)"
+    runtime: int | None = Field(
+        None,
+        ge=1,
+        description="minutes a job may take on a cluster; default: what size and `gpu_model` "
+        "imply, a day at most, or 720 (execution only)",
+    )
+    disk_mb: int | None = Field(
+        None,
+        ge=0,
+        description="scratch disk a job asks for, in MB; default: what the size implies, or "
+        "10,000 (execution only)",
     )
     threads: int = Field(1, ge=1, description="processor threads a job uses (execution only)")
     batch_size: int = Field(
@@ -131,9 +171,24 @@ class Model(Strict):
         python = self.evaluation_python or (None if self.engine == "server" else self.python)
         return self.model_copy(update={"engine": engine, "python": python, "server": None})
 
+    def layout(self, gpus: int | None = None) -> Layout:
+        """Return how the GPUs of a job share this model.
+
+        Args:
+            gpus: of all nodes together; default: as the entry has them.
+
+        Raises:
+            ValueError: the sizes do not multiply to them.
+        """
+        each, left = divmod(self.gpu * self.nodes if gpus is None else gpus, self.nodes)
+        if left:
+            raise ValueError(f"{gpus} GPUs are not as many on each of {self.nodes} nodes")
+        sizes = self.tensor_parallel, self.pipeline_parallel
+        return layout(each, self.nodes, *sizes, self.distributed)
+
     @property
     def location(self) -> str:
-        """The folder or hub id; a relative folder is looked up here, then beside the Snakefile."""
+        """The folder or hub id; a relative folder is looked up here, then in the checkout."""
         path = os.path.expanduser(self.path)
         beside = ROOT / path
         return str(beside) if not Path(path).exists() and beside.is_dir() else path
@@ -166,6 +221,16 @@ class Model(Strict):
     def _served_somewhere(self) -> "Model":
         if (self.engine == "server") != (self.server is not None):
             raise ValueError("engine `server` and the key `server` (its urls) go together")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_by_vllm(self) -> "Model":
+        spread = ("tensor_parallel", "pipeline_parallel", "nodes", "distributed")
+        given = [key for key in spread if getattr(self, key) != Model.model_fields[key].default]
+        if given and "vllm" not in (self.engine, self.evaluation_engine):
+            raise ValueError(f"{', '.join(given)}: only the engine `vllm` takes them")
+        if given:
+            self.layout()
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from ssgr.config.base import Strict
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Method = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$|\.py$")]
 
 
 class Objective(Strict):
@@ -66,4 +67,7 @@ class Constants(Strict):
 class Recipe(Constants):
     """A way of pruning with a name of its own: a method, and what differs from `pruning`."""
 
-    method: Word = Field(description="how one matrix is pruned: sparsegpt, wanda, ria …")
+    method: Method = Field(
+        description="how one matrix is pruned: sparsegpt, wanda, ria …; or a pruner of your own, "
+        "by the path of its Python file"
+    )

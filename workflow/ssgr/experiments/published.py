@@ -18,10 +18,10 @@ import dataframely as dy
 import polars as pl
 
 from ssgr.config import Config
-from ssgr.config.base import ROOT
 from ssgr.errors import ReportError, TableError
 from ssgr.experiments.arms import Arm
 from ssgr.points import DENSE, NONE
+from ssgr.root import ROOT
 
 AVERAGE = "AVG"
 DEFAULT = Path("resources/published.csv")
@@ -64,7 +64,7 @@ def read_published(where: str) -> pl.DataFrame:
 
 
 def _file(name: str) -> Path:
-    """A named file; a relative one is looked up here, then beside the Snakefile."""
+    """A named file; a relative one is looked up here, then in the checkout."""
     path = Path(os.path.expanduser(name))
     return path if path.exists() else ROOT / path
 

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ssgr import tables
 from ssgr.config.pruning import Recipe
-from ssgr.errors import PruningError, SsgrError
-from ssgr.pruning import pruner_names
+from ssgr.errors import SsgrError
 from ssgr.pruning.activations import MB, require_room
 from ssgr.pruning.allocation import allocate
 from ssgr.pruning.checks import (
@@ -36,7 +35,7 @@ from ssgr.pruning.output.assembly import assemble, put_in_place, shard_name
 from ssgr.pruning.output.summary import MATRICES, Perplexity, Summary, read_summary
 from ssgr.pruning.progress import Json, Work, opened
 from ssgr.pruning.pruner import PrunerSettings
-from ssgr.pruning.pruners import PRUNERS
+from ssgr.pruning.pruners import pruner_of
 from ssgr.pruning.task import DECIDING, Task
 from ssgr.pruning.walk import Pruned, PrunedBlock, prune_blocks, require_calibration
 from ssgr.sparsity import Sparsity
@@ -86,11 +85,7 @@ def prune_checkpoint(
         PruningError: the calibration or a matrix cannot be used, or a disk is full.
         ConfigError: the allocation does not go with the sparsity.
     """
-    if recipe.method not in PRUNERS:
-        raise PruningError(
-            f"unknown pruner {recipe.method!r}: expected one of {', '.join(pruner_names())}"
-        )
-    require_calibration(PRUNERS[recipe.method], recipe.objective, calibration)
+    require_calibration(pruner_of(recipe.method), recipe.objective, calibration)
     number_format = dtype_named(dtype)
     source = local_folder(model, revision)
     check_folders(source, out)
@@ -138,7 +133,7 @@ def _prune(task: Task, work: Work, spill: Path, cap: int) -> Pruned:
         return Pruned([block for _, block in finished.values()], **perplexity)
     _require_room(task, work, spill, cap)
     pruning = Pruning(
-        PRUNERS[recipe.method],
+        pruner_of(recipe.method),
         task.sparsity,
         PrunerSettings(recipe.block_size, recipe.damping, recipe.iterations),
         recipe.objective,
@@ -205,7 +200,7 @@ def _summary(task: Task, work: Work, pruned: Pruned, spec: str) -> Summary:
     device = task.decoder.device
     return Summary(
         spec=spec,
-        recipe=task.recipe.model_dump(),
+        recipe=task.named_recipe.model_dump(),
         sparsity=task.sparsity.key,
         perplexity=perplexity,
         warnings=reports.warnings(pruned.blocks),

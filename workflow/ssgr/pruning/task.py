@@ -8,6 +8,7 @@ from pathlib import Path
 from ssgr.config.pruning import Recipe
 from ssgr.provenance import code_digest, fingerprint
 from ssgr.pruning.model.decoder import Decoder
+from ssgr.pruning.names import modules_of, name_of
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.progress import digest
 from ssgr.sparsity import Sparsity
@@ -27,11 +28,15 @@ class Task:
     recipe: Recipe
     sparsity: Sparsity
 
+    @property
+    def named_recipe(self) -> Recipe:
+        """The recipe with the pruner's name, wherever its file is."""
+        return self.recipe.model_copy(update={"method": name_of(self.recipe.method)})
+
     def parts(self, dtype: str) -> dict[str, str]:
         """Return what decides the result, in names and digests."""
         recipe = self.recipe
         weights = [sequence.weights for sequence in self.calibration]
-        modules = (f"pruners.{recipe.method}", f"allocation.{recipe.allocation}", "checkpoint")
         return {
             # not from the cache: a model may change while a process lives
             "model": fingerprint.__wrapped__(str(self.source)),
@@ -42,11 +47,11 @@ class Task:
                 ]
             ),
             "held-back text": digest([list(ids) for ids in self.held_back]),
-            "recipe": recipe.model_dump_json(),
+            "recipe": self.named_recipe.model_dump_json(),
             "sparsity": self.sparsity.key,
             "device": self.decoder.device.type,
             "dtype": dtype,
-            "code": code_digest(*(f"ssgr.pruning.{module}" for module in modules)),
+            "code": code_digest(*modules_of(recipe.method, recipe.allocation)),
             "versions": " ".join(f"{name} {version(name)}" for name in DECIDING),
         }
 

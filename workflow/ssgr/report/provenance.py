@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from ssgr.config import Benchmark, Config, Source, Strict
-from ssgr.config.base import ROOT
 from ssgr.points import weights
 from ssgr.provenance import code_digest
 from ssgr.report.citation import entries
+from ssgr.root import ROOT
 
 SOFTWARE = ("ssgr", "torch", "transformers", "vllm", "math-verify", "polars", "scipy", "altair",
             "vl-convert-python", "snakemake")  # fmt: skip

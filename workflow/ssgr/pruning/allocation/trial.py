@@ -6,14 +6,14 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from ssgr.errors import PruningError
 from ssgr.pruning.allocation.method import Task
 from ssgr.pruning.pruner import PrunerSettings
-from ssgr.pruning.pruners import PRUNERS
+from ssgr.pruning.pruners import pruner_of
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.sparsity import Sparsity
 
 
 def needs_gram(task: Task) -> bool:
     """Return whether the recipe's pruner reads the Gram matrix of inputs."""
-    return PRUNERS[task.recipe.method].needs == "gram"
+    return pruner_of(task.recipe.method).needs == "gram"
 
 
 def prune(task: Task, weight: Tensor, statistics: InputStatistics | None, zeros: int) -> Tensor:
@@ -27,7 +27,7 @@ def prune(task: Task, weight: Tensor, statistics: InputStatistics | None, zeros:
     recipe = task.recipe
     settings = PrunerSettings(recipe.block_size, recipe.damping, recipe.iterations)
     reached = statistics is not None and statistics.tokens > 0
-    pruner = PRUNERS[recipe.method if reached else "magnitude"]
+    pruner = pruner_of(recipe.method if reached else "magnitude")
     given = statistics or InputStatistics(weight.shape[1], weight.device, with_gram=False)
     try:
         return pruner(weight.detach(), given, Sparsity(zeros / weight.numel()), settings)
