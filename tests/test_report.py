@@ -574,6 +574,7 @@ def rows_of(scores: dict[str, tuple[float, float]]) -> pl.DataFrame:
          "C4 is best for Wanda with 56.0 %, 1.0 points above SSGR, within the error of ±5.5"),
         ({"SGR": (0.5, 0.0), "SSGR": (0.55, 0.0)},
          "SSGR is best for Wanda with 55.0 %, 5.0 points above SGR, more than the error of ±0.0"),
+        ({"C4": (0.0, 0.0), "SSGR": (0.0, 0.0)}, "C4 and SSGR are level for Wanda with 0.0 %"),
         ({"SSGR": (0.55, 0.02)}, "Wanda with SSGR averages 55.0 %"),
     ],
 )  # fmt: skip

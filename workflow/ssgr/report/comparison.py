@@ -142,6 +142,8 @@ def _clause(finding: Finding) -> str:
     pruner, score = pruner_name(finding.pruner), f"{100 * finding.score:.1f}\u00a0%"
     if finding.rival is None:
         return f"{pruner} with {finding.best} averages {score}"
+    if round(100 * finding.gap, 1) == 0:
+        return f"{finding.best} and {finding.rival} are level for {pruner} with {score}"
     lead = f"{100 * finding.gap:.1f}\u00a0points above {finding.rival}"
     verdict = "more than" if finding.is_real else "within"
     error = f"the error of ±{100 * finding.error:.1f}"
