@@ -1,7 +1,8 @@
 """Tables that several test files build, and the folders they share."""
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import polars as pl
 import pytest
 
+import slurm_cluster
+from slurm_cluster import Slurm
 from ssgr import tables
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +30,18 @@ def root() -> Path:
 def abacus() -> Path:
     """The embedded model's folder."""
     return ABACUS
+
+
+@pytest.fixture
+def slurm() -> Iterator[Slurm]:
+    """A SLURM of two nodes with fake GPUs, started for this test."""
+    slurm_cluster.wanted()
+    # not below tmp_path: a node's sockets stand there, whose paths have at most 107 characters
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder,
+        slurm_cluster.started(Path(folder)) as slurm,
+    ):
+        yield slurm
 
 
 def graded_pool(problems: dict[str, Sequence[tuple[int, bool]]], **columns: Any) -> pl.DataFrame:

@@ -4,15 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-import slurm_cluster
 from experiment import TINY, Experiment, copy_of_the_workflow, logs
 from slurm_cluster import Slurm, until
 from ssgr import tables
@@ -24,17 +21,6 @@ from ssgr.sampling.records import next_payload, unpacked
 PROFILE = "workflow/profiles/slurm"
 PATIENCE = 2400.0
 """Seconds that the whole run may take on a busy machine."""
-
-
-@pytest.fixture
-def slurm() -> Iterator[Slurm]:
-    slurm_cluster.wanted()
-    # not below tmp_path: a node's sockets stand there, whose paths have at most 107 characters
-    with (
-        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder,
-        slurm_cluster.started(Path(folder)) as slurm,
-    ):
-        yield slurm
 
 
 @pytest.fixture

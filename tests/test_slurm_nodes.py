@@ -1,14 +1,9 @@
 """A model on two nodes of a real SLURM: its job has both, and every GPU is where it belongs."""
 
 import json
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-import slurm_cluster
 import stand_in_vllm
 from experiment import Experiment, copy_of_the_workflow, logs
 from slurm_cluster import NODES, Slurm
@@ -20,16 +15,6 @@ KEYS = f"model=abacus/source=stories/sampling={PoolSampling(**SAMPLING).key}"
 SHARD = "000000-000005"
 GPUS = 2
 """Of each node that the job asks for."""
-
-
-@pytest.fixture
-def slurm() -> Iterator[Slurm]:
-    slurm_cluster.wanted()
-    with (
-        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder,
-        slurm_cluster.started(Path(folder)) as slurm,
-    ):
-        yield slurm
 
 
 def test_a_model_on_two_nodes(root: Path, tmp_path: Path, slurm: Slurm) -> None:
