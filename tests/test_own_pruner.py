@@ -49,6 +49,14 @@ def raw(root: Path) -> dict[str, Any]:
     return copy.deepcopy(shipped)
 
 
+def test_its_file_may_hold_a_dataclass(file: Path) -> None:
+    """Which looks for its module among those that are imported."""
+    kept = "from dataclasses import dataclass\n\n@dataclass\nclass Kept:\n    share: float\n\n"
+    text = file.read_text().replace('"mine"', '"shapely"')
+    file.write_text(f"from __future__ import annotations\n{kept}{text}")
+    assert pruner_of(str(file)).needs == "norm"
+
+
 def test_its_file_stands_for_it(file: Path) -> None:
     assert name_of(str(file)) == "mine"
     assert needs_calibration(str(file))

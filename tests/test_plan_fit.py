@@ -53,7 +53,7 @@ def refusal(made: Config) -> str:
     ("name", "entry"),
     [
         (R1 + "Qwen-7B", {}),
-        (R1 + "Qwen-7B", {"gpu_model": "l4"}),  # 15.2 + 1.9 GB of 0.9 x 25.8
+        (R1 + "Qwen-7B", {"gpu_model": "l4"}),  # 15.2 + 1.9 GB of 0.92 x 25.8
         (R1 + "Qwen-32B", {}),  # 65.5 + 8.6 GB of 77.3
         (R1 + "Llama-70B", {"gpu": 4}),
         (R1 + "Llama-70B", {"gpu_model": None}),  # any kind: nothing is known
@@ -67,12 +67,13 @@ def test_what_fits_is_not_refused(tmp_path: Path, name: str, entry: dict[str, An
 
 
 def test_too_few_gpus(tmp_path: Path) -> None:
-    """141.1 GB of weights; on two GPUs 70.6 + 5.4 GB of 77.3."""
+    """141.1 GB of weights; on two GPUs 70.6 + 5.4 GB of 79.0."""
     said = refusal(config(tmp_path, R1 + "Llama-70B"))
-    sampling, evaluation = said.splitlines()
+    sampling, evaluation, hint = said.splitlines()
+    assert "experiments: {NAME: null}" in hint
     assert sampling == (
         "models.m: a job of sampling does not fit 1 x A100 80GB: each would hold 141.1 GB of "
-        "weights and 10.7 GB for one response of 32,768 tokens, and 90% of its memory is 77.3 GB. "
+        "weights and 10.7 GB for one response of 32,768 tokens, and 92% of its memory is 79.0 GB. "
         "What fits: gpu: 2; a gpu_model as large as B200"
     )
     assert evaluation == sampling.replace("sampling", "evaluation")
@@ -137,7 +138,7 @@ def test_the_plan_refuses_too(tmp_path: Path) -> None:
 
 
 def test_room_for_responses(tmp_path: Path) -> None:
-    """0.9 x 85.9 GB less 15.2 GB of weights, 1.879 GB each: 33 of 32,768 tokens."""
+    """0.92 x 85.9 GB less 15.2 GB of weights, 1.879 GB each: 33 of 32,768 tokens."""
     entry = config(tmp_path, R1 + "Qwen-7B").models["m"]
     shape, kind = at_hand(entry).shape, gpu_named("a100")
     assert shape is not None and kind is not None
@@ -182,6 +183,30 @@ def test_each_attempt_asks_for_more(tmp_path: Path) -> None:
     asked = [[job.at(key, attempt) for key in ("mem_mb", "runtime", "disk_mb")]
              for attempt in (1, 2, 3)]  # fmt: skip
     assert asked == [[1000, 10, 7], [2000, 20, 7], [4000, 30, 7]]
+
+
+def test_no_attempt_asks_for_more_than_a_day_or_what_the_entry_says(tmp_path: Path) -> None:
+    by_size = sampling_job(config(tmp_path, R1 + "Qwen-7B"), "m", None)
+    assert [by_size.at("runtime", attempt) for attempt in (1, 2, 3)] == [720, 1440, 1440]
+    given = sampling_job(config(tmp_path, R1 + "Qwen-7B", runtime=2000), "m", None)
+    assert [given.at("runtime", attempt) for attempt in (1, 2)] == [2000, 2000]
+
+
+@pytest.mark.parametrize("allocation", ["evopress", "neuronal"])
+def test_the_time_of_a_search_is_not_guessed(tmp_path: Path, allocation: str) -> None:
+    made = config(tmp_path, R1 + "Qwen-7B")
+    shape = at_hand(made.models["m"]).shape
+    recipe = made.recipe("sparsegpt").model_copy(update={"allocation": allocation})
+    job = pruning_job(made, "m", shape, recipe, made.budget)
+    assert (job.seconds, job.runtime) == (None, 720)
+
+
+def test_transformers_holds_a_whole_batch(tmp_path: Path) -> None:
+    """15.2 GB of weights and 4 x 1.879 GB; its speed is not vLLM's, and not estimated."""
+    made = config(tmp_path, R1 + "Qwen-7B", engine="transformers", batch_size=4)
+    job = sampling_job(made, "m", at_hand(made.models["m"]).shape)
+    assert job.gpu_mb == pytest.approx(15231.2 + 4 * 1879.1, abs=1)
+    assert (job.seconds, job.runtime) == (None, 720)
 
 
 def test_a_job_asks_for_a_day_at_most(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_embedded_models_have_the_parameters_that_their_files_hold(root: Path) -
     ],
 )
 def test_cache_of_a_token(name: str, bytes_per_token: int) -> None:
-    assert shape(name).per_token * 2 == bytes_per_token
+    assert shape(name).cached(1) * 2 == bytes_per_token
 
 
 def test_a_window_bounds_the_cache() -> None:
@@ -182,10 +182,12 @@ def test_hidden_states_beyond_the_cap_are_on_disk() -> None:
         ("NVIDIA-A100-SXM4-80GB", "A100 80GB"),
         ("nvidia_a100-pcie-40gb", "A100 40GB"),
         ("a10", "A10 24GB"),
-        ("H100", "H100 80GB"),
         ("nvidia_h100_nvl", "H100 NVL 94GB"),
+        ("H100", "H100 94GB"),  # the largest of that name
+        ("NVIDIA-H100-80GB-HBM3", "H100 80GB"),
+        ("gh200", "GH200 144GB"),
         ("h200", "H200 141GB"),
-        ("h20", "H20 96GB"),
+        ("h20", "H20 141GB"),
         ("NVIDIA-L40S", "L40S 48GB"),
         ("l4", "L4 24GB"),
         ("tesla_v100-sxm2-16gb", "V100 16GB"),
@@ -203,7 +205,7 @@ def test_kinds_of_gpu_as_clusters_spell_them(spelled: str | None, name: str | No
 
 
 def test_larger_gpus_come_smallest_first() -> None:
-    assert [kind.name for kind in larger_than(130 * 2**30)][:2] == ["H200 141GB", "GH200 144GB"]
+    assert [kind.name for kind in larger_than(142 * 2**30)][:2] == ["GH200 144GB", "B200"]
     assert larger_than(10**15) == []
 
 

@@ -113,13 +113,21 @@ def test_a_job_that_cannot_fit_is_refused_when_the_workflow_is_read(
     assert "What fits: gpu: 2;" in said
 
 
+def test_no_job_asks_for_more_memory_than_there_is(root: Path, tmp_path: Path) -> None:
+    """Snakemake would refuse it, or never start it."""
+    only = "run={benchmarks: [easy], calibrations: [SSGR]}"
+    jobs = dag(root, tmp_path, "--cores", "2", "--resources", "mem_mb=900", "--config", only)
+    assert {job.resources["mem_mb"] for job in jobs if job.rule in ("sample", "report")} == {900}
+    assert max(job.resources.get("mem_mb", 0) for job in jobs) == 900
+
+
 def test_without_a_config_nothing_is_guessed_and_it_is_said(root: Path, tmp_path: Path) -> None:
     changes = {"models": {"r1-qwen-7b": {"gpu_model": "t4"}, "qwen3-14b": {"mem_mb": 99000}}}
     code, said = parsed(root, tmp_path, changes, tmp_path / "nothing")
     assert code == 0, said
     assert (
         "models.r1-qwen-7b: config.json of deepseek-ai/DeepSeek-R1-Distill-Qwen-7B at "
-        "916b56a44061fd5cd7d6a8fb632557ed4f724f60 is not in the hub's cache. Its jobs ask for "
-        "16,000 MB each"
+        "916b56a44061fd5cd7d6a8fb632557ed4f724f60 is not in the hub's cache (`snakemake plan` "
+        "fetches it). Its jobs ask for 16,000 MB each"
     ) in said
     assert "models.qwen3-14b" not in said

@@ -34,8 +34,7 @@ def model_weights(wildcards):
 
 def gpu_allowed(wildcards, asked):
     """GPUs that a job of this model asks for; more than there are is refused, never clipped."""
-    limit = workflow.global_resources.get("gpu")
-    there = getattr(limit, "value", limit)
+    there = limit_of("gpu")
     if isinstance(there, int) and asked > there:
         raise WorkflowError(
             f"models.{wildcards.model}.gpu asks for {asked} GPUs per job, --resources gpu={there} "
@@ -132,10 +131,11 @@ def evaluation_environment(wildcards):
 
 
 def memory(mem_mb):
-    """Memory in MB that a job asks for: twice as much at each further attempt."""
+    """Memory in MB that a job asks for: twice as much at each further attempt, if there is."""
 
     def memory_of_attempt(wildcards, attempt):
-        return mem_mb * 2 ** (attempt - 1)
+        wanted, there = mem_mb * 2 ** (attempt - 1), limit_of("mem_mb")
+        return min(wanted, there) if isinstance(there, int) else wanted
 
     return memory_of_attempt
 
@@ -169,12 +169,34 @@ def pruning_job(wildcards):
 
 
 def asked_by(job, key):
-    """A resource of a stage's jobs, as their model's entry or its size says; more at each attempt."""
+    """A resource of a stage's jobs, as their model's entry or its size says; more at each attempt.
+
+    No more than this machine has, where --resources or a profile says so: else no job would start.
+    """
 
     def asked(wildcards, attempt):
-        return job(wildcards).at(key, attempt)
+        wanted, there = job(wildcards).at(key, attempt), limit_of(key)
+        if not isinstance(there, int) or wanted <= there:
+            return wanted
+        say_that_it_is_less(wildcards.model, key, there)
+        return there
 
     return asked
+
+
+@cache
+def say_that_it_is_less(model, key, there):
+    """Warn, once, that jobs get less than they may need."""
+    logger.warning(
+        f"models.{model}: its jobs may need more than the {there:,} of {key} there are. A smaller "
+        "batch_size or shorter responses take less"
+    )
+
+
+def limit_of(name):
+    """What --resources or a profile allows of a resource all jobs together; None is any amount."""
+    limit = workflow.global_resources.get(name)
+    return getattr(limit, "value", limit)
 
 
 def model_gpu_model(wildcards):
@@ -554,10 +576,12 @@ def say_what_is_not_known():
     for name in sorted(used | {name for name, _ in points.pools(CONFIG)}):
         entry = CONFIG.models[name]
         why = "" if entry.mem_mb else configs.at_hand(entry).why
+        if why.endswith("hub's cache"):
+            why += " (`snakemake plan` fetches it)"
         if why:
             logger.warning(
-                f"models.{name}: {why}. Its jobs ask for {jobs.UNKNOWN['mem_mb']:,} MB each: give "
-                "`mem_mb`, or let `snakemake plan` fetch it"
+                f"models.{name}: {why}. Its jobs ask for {jobs.UNKNOWN['mem_mb']:,} MB each, "
+                "or what `mem_mb` says"
             )
 
 

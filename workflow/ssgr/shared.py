@@ -219,7 +219,7 @@ def _there(folder: Path) -> Path:
 
 def _to_group(file: int | Path, found: os.stat_result, group: int) -> None:
     if found.st_gid != group:
-        with suppress(PermissionError):  # the user is not in it
+        with suppress(OSError):  # the user is not in it, or it has no name in this container
             os.chown(file, -1, group)
 
 

@@ -30,8 +30,8 @@ GRACE = 30.0
 """Seconds that the other nodes have to end by themselves."""
 READY = "ssgr: this node is ready: "
 LOST = signal.SIGUSR1
-OF_ONE_NODE = ("CUDA_VISIBLE_DEVICES", "VLLM_HOST_IP")
-"""Variables that mean this node's devices or address, and nothing on another."""
+OF_ONE_NODE = ("CUDA_VISIBLE_DEVICES", "SLURM_GPUS", "VLLM_HOST_IP")
+"""Variables that mean this node's devices or address, or the whole job's, not another node's."""
 
 
 @contextmanager

@@ -103,22 +103,36 @@ def _hold(arguments: dict[str, Any]) -> None:
 def own_address() -> tuple[str, int]:
     """Return this node's address, by which the others reach it, and a free port of it.
 
-    As vLLM does: what VLLM_HOST_IP says, or the address of the way out of this node.
+    As vLLM does: what VLLM_HOST_IP says, or the address of the way out of this node; where there
+    is none, what the node's own name means.
 
     Raises:
-        ConfigError: there is no way out.
+        ConfigError: none of them tells.
     """
-    host = os.environ.get("VLLM_HOST_IP")
-    if not host:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-            try:
-                way.connect(ANYWHERE)
-            except OSError as error:
-                raise ConfigError(
-                    f"By which address other nodes reach this one cannot be told "
-                    f"({error.strerror}): export VLLM_HOST_IP."
-                ) from error
-            host = str(way.getsockname()[0])
+    host = os.environ.get("VLLM_HOST_IP") or _way_out() or _by_name()
+    if host is None:
+        raise ConfigError(
+            "By which address other nodes reach this one cannot be told: it has no way out, and "
+            "its name means no address. Set VLLM_HOST_IP on each node (in a job prolog, not on "
+            "the login node)."
+        )
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as free:
         free.bind((host, 0))
         return host, int(free.getsockname()[1])
+
+
+def _way_out() -> str | None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        try:
+            way.connect(ANYWHERE)
+        except OSError:
+            return None
+        return str(way.getsockname()[0])
+
+
+def _by_name() -> str | None:
+    try:
+        host = socket.gethostbyname(os.environ.get("SLURMD_NODENAME") or socket.gethostname())
+    except OSError:
+        return None
+    return None if host.startswith("127.") else host

@@ -17,8 +17,8 @@ from ssgr.sizing.gpus import Gpu, gpu_named, larger_than
 from ssgr.sizing.jobs import calibrated, layout_of, number_bytes
 from ssgr.sizing.shape import Shape
 
-SHARE = 0.9
-"""Share of a GPU's memory that vLLM takes if the entry does not say."""
+SHARE = 0.92
+"""Share of a GPU's memory that vLLM takes if the entry does not say: its own default."""
 MOST = 0.95  # of the memory that an entry is told to give to vLLM
 NODE = 8  # GPUs of a machine, at most
 STEP = 1024  # tokens
@@ -31,7 +31,8 @@ def require_fit(config: Config, lookup: Lookup) -> None:
         ConfigError: lists every such job, with the nearest settings that fit.
     """
     if mistakes := list(dict.fromkeys(_misfits(config, lookup))):
-        raise ConfigError("\n".join(mistakes))
+        hint = "A table that is not wanted is left out by `experiments: {NAME: null}`."
+        raise ConfigError("\n".join([*mistakes, hint]))
 
 
 def side_by_side(entry: Model, shape: Shape, kind: Gpu, tokens: int) -> int:

@@ -20,6 +20,7 @@ UNKNOWN = {"mem_mb": 16000, "disk_mb": 10000, "runtime": 720}
 STEP = 500  # MB
 SHORTEST, LONGEST = 60, 1440  # minutes; what is cut off there goes on from where it was
 SPARE = 1.5  # of an estimated time
+SEARCHES = {"evopress", "neuronal"}  # allocations whose time is not estimated
 Asked = Literal["mem_mb", "disk_mb", "runtime"]
 
 
@@ -46,9 +47,13 @@ class Job:
     seconds: float | None = None
 
     def at(self, key: Asked, attempt: int) -> int:
-        """Return a resource at an attempt: each has twice the memory, and as much time again."""
+        """Return a resource at an attempt: each has twice the memory, and as much time again.
+
+        No time beyond a day, but what the entry says: a job goes on from where it was.
+        """
         factor = {"mem_mb": 1 << (attempt - 1), "disk_mb": 1, "runtime": attempt}[key]
-        return int(getattr(self, key)) * factor
+        value = int(getattr(self, key)) * factor
+        return min(value, max(LONGEST, self.runtime)) if key == "runtime" else value
 
 
 def sampling_job(config: Config, name: str, shape: Shape | None) -> Job:
@@ -75,7 +80,8 @@ def pruning_job(
     on = calibrated(recipe, budget)
     needed = needs.pruning(shape, dtype=shape.bytes_of(entry.dtype), gpu=gpus > 0, on=on)
     kind = gpu_named(entry.gpu_model) if gpus else None
-    seconds = speed.pruning_seconds(shape, kind, on) if kind else None
+    searches = recipe.allocation in SEARCHES
+    seconds = speed.pruning_seconds(shape, kind, on) if kind and not searches else None
     return _job(entry, gpus, needed, seconds=seconds)
 
 
@@ -118,7 +124,7 @@ def _drawing(entry: Model, shape: Shape | None, tokens: int, responses: int | No
         tokens=tokens,
         responses=responses or entry.batch_size,
     )
-    kind = gpu_named(entry.gpu_model) if gpus else None
+    kind = gpu_named(entry.gpu_model) if gpus and entry.engine == "vllm" else None
     rate = speed.tokens_per_second(shape, kind) if kind else None
     most = rate and responses and speed.LOADING + responses * tokens / rate / gpus
     return _job(entry, gpus, needed, rate, most or None)

@@ -60,10 +60,10 @@ def sampling(
     tokens: int,
     responses: int,
 ) -> Needs:
-    """Return what a job that draws responses needs, at least.
+    """Return what a job that draws responses needs: vLLM at least, transformers at most.
 
     vLLM fills the rest of its share of a GPU with the cache of more responses, so the peak there is
-    that share; what is returned is one response of full length.
+    that share; what is returned is one response of full length. transformers holds a whole batch.
 
     Args:
         shape: of the model.
@@ -80,7 +80,9 @@ def sampling(
         return Needs(0, PROCESS, kept)
     weights = shape.parameters * dtype
     if gpus:
-        on_gpu = weights_on_gpu(shape, dtype, layout) + cache_on_gpu(shape, dtype, layout, tokens)
+        rows = batch if engine == "transformers" else 1
+        cache = rows * cache_on_gpu(shape, dtype, layout, tokens)
+        on_gpu = weights_on_gpu(shape, dtype, layout) + cache
         return Needs(on_gpu, ON_GPU + WORKER * gpus + weights // layout.nodes, kept)
     row = dtype * shape.cached(tokens + PROMPT)
     cache = batch * row if engine == "transformers" else max(row, min(batch * row, CPU_CACHE))
@@ -132,7 +134,8 @@ def pruning_floor(shape: Shape, *, dtype: int, on: Calibrated) -> int:
 
 def _statistics(shape: Shape, on: Calibrated) -> int:
     """Bytes of a block's Gram matrices, in fp32."""
-    return 4 * shape.largest.gram * (1 + on.dense) if on.statistics == "gram" else 0
+    gathered = on.statistics == "gram" or on.dense
+    return 4 * shape.largest.gram * (1 + on.dense) if gathered else 0
 
 
 def _block(shape: Shape, dtype: int, tokens: int, on: Calibrated) -> int:

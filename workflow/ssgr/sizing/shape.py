@@ -119,11 +119,6 @@ class Shape:
         """The block with most parameters."""
         return max(self.blocks, key=lambda block: block.parameters)
 
-    @property
-    def per_token(self) -> int:
-        """Numbers cached of a token by all blocks."""
-        return sum(block.cached for block in self.blocks)
-
     def cached(self, tokens: int) -> int:
         """Numbers cached of a sequence: a block with a window keeps no more than that."""
         return sum(block.cached * min(tokens, block.window or tokens) for block in self.blocks)

@@ -6,6 +6,7 @@ the name being the module's; or keep it in a file of your own, and name that.
 
 import importlib
 import importlib.util
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -46,7 +47,10 @@ def _import(file: Path) -> None:
     spec = importlib.util.spec_from_file_location(f"own_pruner_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise PruningError(f"{file}: is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look for it there
     try:
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[spec.name]
         raise PruningError(f"{file}: fails at import: {type(error).__name__}: {error}") from error
