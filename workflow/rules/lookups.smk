@@ -128,13 +128,14 @@ def changed(folder):
 def holds_shard(keys, folders):
     """The same for a shard by its wildcards, while these folders are unchanged."""
     wildcards = SimpleNamespace(**dict(keys))
+    file = pool_shard(dict(keys))
     shard = Shard(
-        Path(pool_shard(dict(keys))),
+        Path(file),
         store.manifest(CONFIG.models[wildcards.model], CONFIG.sampling.drawn),
         points.needs_of(CONFIG, wildcards.source),
         judging_of_source(wildcards.model, wildcards.source).identity,
         problems_of_shard(wildcards),
-        in_base(pool_shard(dict(keys))),
+        in_base(file),
     )
     try:
         return shard.complete()
@@ -144,10 +145,10 @@ def holds_shard(keys, folders):
 
 def shard_gpu(wildcards):
     """GPUs to sample this shard; none if the pool holds it already or a server has them."""
-    served = CONFIG.models[wildcards.model].engine == "server"
-    in_no_need = served or is_in_the_pool(wildcards)
     entry = CONFIG.models[wildcards.model]
-    return 0 if in_no_need else gpu_of_engine(wildcards, entry)
+    if entry.engine == "server" or is_in_the_pool(wildcards):
+        return 0
+    return gpu_of_engine(wildcards, entry)
 
 
 def shard_gpu_model(wildcards):
@@ -345,11 +346,6 @@ def check_pool():
 
 try:
     check_pool()
-except SsgrError as error:
-    raise WorkflowError(str(error)) from None
-
-
-try:
     fit.require_fit(CONFIG, configs.at_hand)
 except SsgrError as error:
     raise WorkflowError(str(error)) from None

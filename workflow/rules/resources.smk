@@ -104,8 +104,7 @@ def memory(mem_mb):
     """Memory in MB that a job asks for: twice as much at each further attempt, if there is."""
 
     def memory_of_attempt(wildcards, attempt):
-        wanted, there = mem_mb * 2 ** (attempt - 1), limit_of("mem_mb")
-        return min(wanted, there) if isinstance(there, int) else wanted
+        return as_there_is("mem_mb", mem_mb * 2 ** (attempt - 1))
 
     return memory_of_attempt
 
@@ -145,13 +144,19 @@ def asked_by(job, key):
     """
 
     def asked(wildcards, attempt):
-        wanted, there = job(wildcards).at(key, attempt), limit_of(key)
-        if not isinstance(there, int) or wanted <= there:
-            return wanted
-        say_that_it_is_less(wildcards.model, key, there)
+        wanted = job(wildcards).at(key, attempt)
+        there = as_there_is(key, wanted)
+        if there < wanted:
+            say_that_it_is_less(wildcards.model, key, there)
         return there
 
     return asked
+
+
+def as_there_is(key, wanted):
+    """So much of a resource, or all that --resources or a profile allows."""
+    there = limit_of(key)
+    return min(wanted, there) if isinstance(there, int) else wanted
 
 
 @cache
