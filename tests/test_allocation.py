@@ -11,11 +11,19 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from ssgr.config import Recipe, Search
 from ssgr.errors import ConfigError, PruningError
-from ssgr.pruning.allocation import allocate, allocation_names, needs_sequences, neuronal
+from ssgr.pruning import modules_of
+from ssgr.pruning.allocation import (
+    allocate,
+    allocation_names,
+    needs_sequences,
+    neuronal,
+    trial,
+)
 from ssgr.pruning.allocation.budget import CEILING
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
+from ssgr.pruning.pruner import Pruner
 from ssgr.sparsity import Sparsity
 from tiny_decoders import SHAPE, save, tiny, token_sequences
 
@@ -182,3 +190,33 @@ def test_names_come_without_torch() -> None:
         *("alphapruning", "evopress", "neuronal", "owl", "uniform"),
         *("False", "True", "True", "True", "False"),
     ]
+
+
+@pytest.mark.parametrize("name", ["evopress", "neuronal"])
+def test_another_pruner_can_search(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half, decoder, asked = Sparsity.parse("50"), Decoder.of(tiny("llama")), set()
+
+    def pruner_of(method: str) -> Pruner:
+        asked.add(method)
+        return usual(method)
+
+    usual = trial.pruner_of
+    monkeypatch.setattr(trial, "pruner_of", pruner_of)
+
+    def found(method: str, searching: str | None) -> dict[tuple[int, str], float]:
+        search = SEARCH.model_copy(update={"method": searching})
+        recipe = Recipe(method=method, allocation=name, search=search)
+        return allocate(name, decoder, sequences(), half, recipe, tmp_path)
+
+    assert found("magnitude", "sparsegpt") == found("sparsegpt", None)
+    assert asked == {"sparsegpt"}
+
+
+def test_who_searches_decides_the_code_and_who_does_not_search_ignores_it() -> None:
+    recipe = Recipe(method="alps", search=Search(method="wanda"))
+    searching = recipe.model_copy(update={"allocation": "evopress"})
+    assert (recipe.searched_by, searching.searched_by) == ("alps", "wanda")
+    assert "ssgr.pruning.pruners.wanda" in modules_of(searching)
+    assert "ssgr.pruning.pruners.wanda" not in modules_of(recipe)

@@ -79,10 +79,10 @@ def test_what_it_needs_is_read_from_its_text(file: Path, raw: dict[str, Any]) ->
 
 def test_a_change_of_it_is_seen_and_a_comment_or_another_place_is_not(file: Path) -> None:
     def digest(path: Path) -> str:
-        return code_digest(*modules_of(str(path), "uniform"))
+        return code_digest(*modules_of(Recipe(method=str(path))))
 
     before = digest(file)
-    assert before != code_digest(*modules_of("wanda", "uniform"))
+    assert before != code_digest(*modules_of(Recipe(method="wanda")))
     replace(file, "Why.", "Why not.")
     moved = file.rename(file.parents[1] / "moved.py")
     assert digest(moved) == before

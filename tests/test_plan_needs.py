@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from published_models import CONFIGS, PARAMETERS
-from ssgr.config import Budget, Model, Recipe
+from ssgr.config import Budget, Model, Recipe, Search
 from ssgr.config.layout import Layout
 from ssgr.errors import ModelError
 from ssgr.sizing import Shape, needs, shape_of, speed
@@ -162,6 +162,10 @@ def test_a_search_keeps_the_matrices_at_its_levels_on_disk() -> None:
             Recipe(method="sparsegpt", allocation="evopress"),
         )
     )
+    by_another = calibrated(
+        Recipe(method="magnitude", allocation="evopress", search=Search(method="sparsegpt")), budget
+    )
+    assert by_another == calibrated(Recipe(method="sparsegpt", allocation="evopress"), budget)
     blocks = sum(block.parameters for block in seven.blocks)
     assert search.disk - plain.disk == 11 * 2 * blocks
     assert (search.gpu, search.memory) == (plain.gpu, plain.memory)

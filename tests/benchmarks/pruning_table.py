@@ -2,16 +2,20 @@
 
     python tests/benchmarks/pruning_table.py MODEL [--pruners sparsegpt alps] [--sparsities 50 2:4]
         [--allocations uniform evopress] [--calibration FILE --held-back FILE]
+        [--settings '{"search": {"method": "sparsegpt"}}']
         [--entry abacus --ask easy medium --problems 100] [--rows FILE.jsonl]
 
 Without files, calibration and held-back text are the Python documentation. A combination that does
-not exist (N:M with an uneven allocation) is left out. With --ask, every checkpoint answers these
+not exist (N:M with an uneven allocation) is left out. --settings is `pruning` of the configuration
+as JSON: a budget of searches, say. A search with another pruner (search.method) is made once for
+all recipes that ask for it; each counts its seconds. With --ask, every checkpoint answers these
 benchmarks of config/config.yaml, asked as its model --entry is. Rows that --rows holds are not
 measured again. The pipeline compares pruners by config/pruners.yaml and config/allocations.yaml.
 """
 
 import argparse
 import gzip
+import importlib
 import json
 import os
 import resource
@@ -29,10 +33,12 @@ from ssgr import points
 from ssgr.commands.grade import GradeCommand
 from ssgr.commands.sample import SampleCommand
 from ssgr.config import Config, Recipe
+from ssgr.config.pruning import SEARCHES
 from ssgr.outcomes import outcomes
 from ssgr.problems import load
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
+from ssgr.pruning.allocation.method import METHODS, Task
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import read_summary
@@ -66,13 +72,44 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+class Searches:
+    """The allocations that were found, by what was asked, and their processor seconds."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[list[int], float]] = {}
+        self.spared = 0.0  # seconds of searches that were asked for again
+
+    def share(self, name: str) -> None:
+        """Let a search that was made already stand for itself."""
+        importlib.import_module(f"ssgr.pruning.allocation.{name}")
+        search = METHODS[name]
+
+        def once(task: Task) -> list[int]:
+            asked = [name, task.sparsity, task.recipe.searched_by, task.recipe.search]
+            if (key := str(asked)) not in self.found:
+                began = cpu_seconds()
+                zeros = search(task)
+                self.found[key] = zeros, cpu_seconds() - began
+            else:
+                self.spared += self.found[key][1]
+            return self.found[key][0]
+
+        METHODS[name] = once
+
+
 def prune(
-    model: Path, out: Path, calibration: Ids, held_back: Ids, row: Row, iterations: int
+    model: Path,
+    out: Path,
+    calibration: Ids,
+    held_back: Ids,
+    row: Row,
+    settings: Row,
+    seen: Searches,
 ) -> Row:
     """Prune once: error, perplexity and processor seconds."""
-    method, allocation = row["pruner"], row["allocation"]
-    recipe = Recipe(method=method, allocation=allocation, iterations=iterations)
-    began = cpu_seconds()
+    chosen = {"method": row["pruner"], "allocation": row["allocation"]}
+    recipe = Recipe.model_validate(settings | chosen)
+    began = cpu_seconds() + seen.spared
     matrices = prune_checkpoint(
         model,
         out,
@@ -82,7 +119,7 @@ def prune(
         sparsity=Sparsity.parse(str(row["sparsity"])),
         device="cpu",
     )
-    seconds = cpu_seconds() - began
+    seconds = cpu_seconds() + seen.spared - began
     perplexity = read_summary(out).perplexity
     assert perplexity is not None
     error = matrices["relative_error"].mean()
@@ -130,7 +167,7 @@ def main() -> None:
     parser.add_argument("--pruners", nargs="+", default=pruner_names())
     parser.add_argument("--allocations", nargs="+", default=allocation_names())
     parser.add_argument("--sparsities", nargs="+", default=["50", "60", "70", "2:4", "4:8"])
-    parser.add_argument("--iterations", type=int, default=Recipe.model_fields["iterations"].default)
+    parser.add_argument("--settings", type=json.loads, default={})
     parser.add_argument("--calibration", type=Path)
     parser.add_argument("--held-back", type=Path)
     parser.add_argument("--sequences", type=int, default=16)
@@ -146,13 +183,16 @@ def main() -> None:
     if args.rows and args.rows.exists():
         rows = [json.loads(line) for line in args.rows.read_text().splitlines()]
     done = {tuple(row[key] for key in KEYS) for row in rows}
+    searches = Searches()
+    for name in SEARCHES.intersection(args.allocations):
+        searches.share(name)
     for row in combinations(args):
         if tuple(row.values()) in done:
             continue
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as name:
             out = Path(name, "pruned")
-            row |= prune(args.model, out, calibration, held_back, row, args.iterations)
+            row |= prune(args.model, out, calibration, held_back, row, args.settings, searches)
             row |= answers(config, args, out, Path(name)) if args.ask else {}
         row["wall_s"] = time.perf_counter() - began
         rows.append(row)

@@ -444,8 +444,7 @@ def constants(wildcards):
 
 def pruner_code(wildcards):
     """Digest of this recipe's modules and of the block walk: another's change reruns nothing."""
-    recipe = CONFIG.recipe(wildcards.pruner)
-    return code_of(*modules_of(recipe.method, recipe.allocation))
+    return code_of(*modules_of(CONFIG.recipe(wildcards.pruner)))
 
 
 def checkpoint(wildcards):

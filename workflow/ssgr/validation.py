@@ -178,6 +178,8 @@ def _recipe(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"{place}.method: {error}"
     else:
         yield from _unknown(f"{place}.method", [method], pruner_names(), "pruner")
+    searching = _mapping(entry.get("search")).get("method")
+    yield from _unknown(f"{place}.search.method", [searching], pruner_names(), "pruner")
     known = allocation_names()
     yield from _unknown(f"{place}.allocation", [entry.get("allocation")], known, "allocation")
 

@@ -9,6 +9,9 @@ from ssgr.config.base import Strict
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Method = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$|\.py$")]
 
+SEARCHES = frozenset({"evopress", "neuronal"})
+"""The allocations that prune candidates to see what they lose."""
+
 
 class Objective(Strict):
     """What the statistics of a matrix's inputs count. The defaults are what every paper does."""
@@ -34,12 +37,17 @@ class Objective(Strict):
 
 
 class Search(Strict):
-    """Budget of the allocations that search (evopress, neuronal)."""
+    """How the allocations evopress and neuronal search, and with what budget."""
 
     generations: int = Field(20, ge=1, description="EvoPress: generations")
     offspring: int = Field(16, ge=1, description="EvoPress: candidates of a generation")
     sequences: int = Field(
         8, ge=1, description="calibration sequences that candidates are tried on"
+    )
+    method: Word | None = Field(
+        None,
+        description="the pruner that candidates are pruned with, a shipped one: a fast one spares "
+        "the search of a slow one; null is the recipe's own",
     )
     seed: int = Field(0, ge=0, description="seed of the search")
 
@@ -61,7 +69,7 @@ class Constants(Strict):
         0.01, gt=0, description="share of the mean diagonal that is added to the Hessian"
     )
     iterations: int = Field(32, ge=1, description="iterations of the pruners that iterate (ADMM)")
-    search: Search = Field(Search(), description="budget of the allocations that search")
+    search: Search = Field(Search(), description="how the allocations that search do it")
 
 
 class Recipe(Constants):
@@ -71,3 +79,12 @@ class Recipe(Constants):
         description="how one matrix is pruned: sparsegpt, wanda, ria …; or a pruner of your own, "
         "by the path of its Python file"
     )
+
+    @property
+    def searched_by(self) -> str:
+        """The pruner of the allocation's candidates; the method itself if it does not search."""
+        return (
+            self.search.method
+            if self.search.method and self.allocation in SEARCHES
+            else self.method
+        )

@@ -10,11 +10,15 @@ import pkgutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssgr.errors import PruningError
 
+if TYPE_CHECKING:
+    from ssgr.config.pruning import Recipe
+
 FOLDER = Path(__file__).parent / "pruners"
-NEEDS = ("gram", "norm", "none")
+NEEDS = ("gram", "norm", "none")  # the most first
 
 
 def pruner_names() -> tuple[str, ...]:
@@ -56,10 +60,14 @@ def statistics_of(method: str) -> str:
     return _registered(file, file.stat().st_mtime_ns)[1]
 
 
-def modules_of(method: str, allocation: str) -> tuple[str, str, str]:
-    """Return the modules that prune, as `code_digest` takes them: walk, pruner and allocation."""
-    pruner = method if own_file(method) else f"ssgr.pruning.pruners.{method}"
-    return "ssgr.pruning.checkpoint", pruner, f"ssgr.pruning.allocation.{allocation}"
+def modules_of(recipe: "Recipe") -> list[str]:
+    """Return the modules that prune, as `code_digest` takes them: walk, allocation and pruners."""
+    pruners = dict.fromkeys((recipe.method, recipe.searched_by))
+    return [
+        "ssgr.pruning.checkpoint",
+        f"ssgr.pruning.allocation.{recipe.allocation}",
+        *(name if own_file(name) else f"ssgr.pruning.pruners.{name}" for name in pruners),
+    ]
 
 
 def check_own(method: str) -> None:

@@ -51,7 +51,7 @@ class Task:
             "sparsity": self.sparsity.key,
             "device": self.decoder.device.type,
             "dtype": dtype,
-            "code": code_digest(*modules_of(recipe.method, recipe.allocation)),
+            "code": code_digest(*modules_of(recipe)),
             "versions": " ".join(f"{name} {version(name)}" for name in DECIDING),
         }
 

@@ -9,7 +9,9 @@ from typing import Literal
 
 from ssgr.config import Budget, Config, Model, Recipe
 from ssgr.config.layout import ONE, Layout
+from ssgr.config.pruning import SEARCHES
 from ssgr.pruning import statistics_of
+from ssgr.pruning.names import NEEDS
 from ssgr.sizing import needs, speed
 from ssgr.sizing.gpus import gpu_named
 from ssgr.sizing.needs import MB, Calibrated, Needs
@@ -20,7 +22,6 @@ UNKNOWN = {"mem_mb": 16000, "disk_mb": 10000, "runtime": 720}
 STEP = 500  # MB
 SHORTEST, LONGEST = 60, 1440  # minutes; what is cut off there goes on from where it was
 SPARE = 1.5  # of an estimated time
-SEARCHES = {"evopress", "neuronal"}  # allocations whose time is not estimated
 Asked = Literal["mem_mb", "disk_mb", "runtime"]
 
 
@@ -80,17 +81,18 @@ def pruning_job(
     on = calibrated(recipe, budget)
     needed = needs.pruning(shape, dtype=shape.bytes_of(entry.dtype), gpu=gpus > 0, on=on)
     kind = gpu_named(entry.gpu_model) if gpus else None
-    searches = recipe.allocation in SEARCHES
-    seconds = speed.pruning_seconds(shape, kind, on) if kind and not searches else None
+    told = kind if recipe.allocation not in SEARCHES else None  # a search's time is not estimated
+    seconds = speed.pruning_seconds(shape, told, on) if told else None
     return _job(entry, gpus, needed, seconds=seconds)
 
 
 def calibrated(recipe: Recipe, budget: Budget | None) -> Calibrated:
     """Return what a recipe makes of a budget of calibration data."""
+    read = [statistics_of(method) for method in (recipe.method, recipe.searched_by)]
     return Calibrated(
         sequences=budget.sequences if budget else 0,
         tokens=budget.tokens if budget else 1,
-        statistics=statistics_of(recipe.method),
+        statistics=min(read, key=NEEDS.index),
         dense=recipe.objective.target == "dense-output",
         searches=recipe.allocation == "evopress",
     )

@@ -12,12 +12,12 @@ from ssgr.sparsity import Sparsity
 
 
 def needs_gram(task: Task) -> bool:
-    """Return whether the recipe's pruner reads the Gram matrix of inputs."""
-    return pruner_of(task.recipe.method).needs == "gram"
+    """Return whether the pruner that searches reads the Gram matrix of inputs."""
+    return pruner_of(task.recipe.searched_by).needs == "gram"
 
 
 def prune(task: Task, weight: Tensor, statistics: InputStatistics | None, zeros: int) -> Tensor:
-    """Return a matrix [rows, columns] without ``zeros`` weights, by the recipe's own pruner.
+    """Return a matrix [rows, columns] without ``zeros`` weights, by the pruner that searches.
 
     A matrix that no token reached (an expert) has no statistics and goes by magnitude.
 
@@ -27,7 +27,7 @@ def prune(task: Task, weight: Tensor, statistics: InputStatistics | None, zeros:
     recipe = task.recipe
     settings = PrunerSettings(recipe.block_size, recipe.damping, recipe.iterations)
     reached = statistics is not None and statistics.tokens > 0
-    pruner = pruner_of(recipe.method if reached else "magnitude")
+    pruner = pruner_of(recipe.searched_by if reached else "magnitude")
     given = statistics or InputStatistics(weight.shape[1], weight.device, with_gram=False)
     try:
         return pruner(weight.detach(), given, Sparsity(zeros / weight.numel()), settings)
