@@ -43,6 +43,8 @@ def test_what_is_read_is_what_was_written_last(
             kept[at] = expected[at]
         assert torch.equal(kept[at], expected[at])
         assert kept.shape(at) == (1, lengths[at], 8)
+        start, stop = sorted(shuffled.choices(range(140), k=2))
+        assert torch.equal(kept.tokens(at, start, stop), expected[at][:, start:stop])
     assert [torch.equal(kept[at], one) for at, one in enumerate(expected)] == [True] * 6
     kept.close()
 

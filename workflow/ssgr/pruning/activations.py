@@ -81,6 +81,21 @@ class Activations:
         states = self._read(entry) if isinstance(entry, _Slot) else entry
         return states.to(self._device)
 
+    def tokens(self, index: int, start: int, stop: int) -> Tensor:
+        """Return some tokens of a sequence's states [1, tokens, width]; the others are not read.
+
+        Raises:
+            PruningError: the file cannot be read.
+        """
+        entry = self._entries[index]
+        if not isinstance(entry, _Slot):
+            return entry[:, start:stop].to(self._device)
+        count = len(range(*slice(start, stop).indices(entry.shape[1])))
+        each = entry.size // entry.shape[1]
+        shape = torch.Size((1, count, *entry.shape[2:]))
+        part = _Slot(entry.offset + start * each, count * each, shape, entry.dtype)
+        return self._read(part).to(self._device)
+
     def __setitem__(self, index: int, states: Tensor) -> None:
         """Replace the states of a sequence by others of the same shape and dtype.
 

@@ -1,19 +1,17 @@
 """How far candidates of a search are from the dense model, all of them in one sweep over blocks.
 
 Candidates that agree on the first blocks share what leaves them: an offspring costs no more than
-the blocks from its first change on.
+the blocks from its first change on. What the dense model predicts is made once for all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.allocation.database import Database
 from ssgr.pruning.allocation.ladder import Levels
 from ssgr.pruning.allocation.method import Task
-from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.model.loading import swapped
 
 # Tokens whose logits [tokens, vocabulary] of both models are held at a time.
@@ -41,7 +39,7 @@ class Divergence:
         for index in range(decoder.depth):
             states = self._next(index, candidates, states)
         with decoder.head():
-            found = {levels: self._mean(one, chosen) for levels, one in states.items()}
+            found = self._means(states, chosen)
         for one in states.values():
             one.close()
         return [found[levels] for levels in candidates]
@@ -67,25 +65,31 @@ class Divergence:
             one.close()
         return after
 
-    def _mean(self, pruned: Activations, chosen: Sequence[int]) -> float:
-        total, weight = 0.0, 0.0
+    def _means(
+        self, candidates: Mapping[Levels, Activations], chosen: Sequence[int]
+    ) -> dict[Levels, float]:
+        totals, weight = dict.fromkeys(candidates, 0.0), 0.0
         for place, at in enumerate(chosen):
-            counts = self.task.sequences[at].weights
-            each = divergences(self.task.decoder, self.dense[at], pruned[place])  # [tokens]
-            total += float(each.sum() if counts is None else (each * counts.to(each)).sum())
-            weight += float(len(each) if counts is None else counts.sum())
-        return total / weight if weight > 0 else 0.0
+            counts, length = self.task.sequences[at].weights, self.dense.shape(at)[1]
+            weight += float(length if counts is None else counts.sum())
+            for start in range(0, length, CHUNK):
+                stop = start + CHUNK
+                teacher = self._log_probabilities(self.dense, at, start, stop)
+                for levels, pruned in candidates.items():
+                    student = self._log_probabilities(pruned, place, start, stop)
+                    each = divergence(teacher, student)  # [tokens]
+                    own = 1 if counts is None else counts[start:stop].to(each)
+                    totals[levels] += float((each * own).sum())
+        return {levels: total / weight if weight > 0 else 0.0 for levels, total in totals.items()}
+
+    def _log_probabilities(self, states: Activations, at: int, start: int, stop: int) -> Tensor:
+        """Return the ln p of every next token [tokens, vocabulary], in fp32."""
+        return self.task.decoder.logits(states.tokens(at, start, stop))[0].float().log_softmax(-1)
 
 
-def divergences(decoder: Decoder, dense: Tensor, pruned: Tensor) -> Tensor:
-    """Return KL(dense || pruned) = sum_v p_v (ln p_v - ln q_v) at every token [tokens], in nats.
+def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return KL(p || q) = sum_v p_v (ln p_v - ln q_v) at every token [tokens], in nats.
 
-    ``dense`` and ``pruned`` [1, tokens, width] are what leaves the last block of either model.
+    ``teacher`` and ``student`` [tokens, vocabulary] are ln p and ln q.
     """
-    parts = []
-    for start in range(0, dense.shape[1], CHUNK):
-        part = slice(start, start + CHUNK)
-        teacher = decoder.logits(dense[:, part])[0].float().log_softmax(-1)
-        student = decoder.logits(pruned[:, part])[0].float().log_softmax(-1)
-        parts.append((teacher.exp() * (teacher - student)).sum(-1))
-    return torch.cat(parts)
+    return (teacher.exp() * (teacher - student)).sum(-1)
