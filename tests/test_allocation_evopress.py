@@ -17,6 +17,7 @@ from ssgr.errors import PruningError
 from ssgr.pruning.allocation.database import Database
 from ssgr.pruning.allocation.divergence import Divergence
 from ssgr.pruning.allocation.ladder import Levels, ladder, mutate
+from ssgr.pruning.allocation.method import Task
 from ssgr.pruning.allocation.stream import embedded
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.tensor_file import TensorFile
@@ -204,3 +205,33 @@ def test_evopress_depends_on_its_seed_alone(tmp_path: Path) -> None:
     ]
     found = [run("evopress", task) for task in tasks]
     assert found[0] == found[1] != found[2]
+
+
+def test_an_interrupted_search_goes_on_after_its_last_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(name: str) -> Task:
+        budget = {"generations": 4, "offspring": 6, "sequences": 3}
+        return task_of(tiny("llama"), tmp_path / name, **budget)
+
+    calls, usual = [], Divergence.__call__
+
+    def counted(self: Divergence, candidates: Sequence[Levels], chosen: Sequence[int]) -> Any:
+        if len(calls) == interrupted:
+            raise KeyboardInterrupt
+        calls.append(len(candidates))
+        return usual(self, candidates, chosen)
+
+    interrupted = -1
+    monkeypatch.setattr(Divergence, "__call__", counted)
+    expected = run("evopress", task("whole"))
+    whole = calls.copy()
+    calls.clear()
+    interrupted = 6  # within the third generation: the start is one call, each other has two
+    with pytest.raises(KeyboardInterrupt):
+        run("evopress", task("cut"))
+    calls.clear()
+    interrupted = -1
+    assert run("evopress", task("cut")) == expected
+    assert (len(whole), calls) == (9, whole[5:])
+    assert list((tmp_path / "cut").iterdir()) == []

@@ -1,19 +1,18 @@
 """One block: in which order its matrices are pruned, and on statistics of which inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
 
-from ssgr.errors import PruningError
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.importance import relative_importance
 from ssgr.pruning.matrices import Alike, PrunedMatrix, Pruning, prune_alike, require_finite
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.model.loading import swapped
-from ssgr.pruning.permutation import best_order, exchangeable, permute_channels
-from ssgr.pruning.recorder import EXPERT, Gather, InputRecorder, captured, execution_groups
+from ssgr.pruning.permutation import Exchange, best_order, exchangeable, permute_channels
+from ssgr.pruning.recorder import Gather, InputRecorder, captured, execution_groups
 from ssgr.sparsity import Sparsity
 
 # Tokens that output errors are measured on where no Gram matrix is gathered.
@@ -60,7 +59,9 @@ def prune_block(
         final = group is groups[-1]
         recorder = _gather(decoder, index, some, inputs, pruning, originals, final)
         if pruning.permutes:
-            _permute_channels(linears, recorder, pruning.sparsity)
+            parameters = [name for name, _ in decoder.blocks[index].named_parameters()]
+            found = exchangeable(linears, parameters)
+            _permute_channels(linears, found, recorder, pruning.sparsity)
         if pruning.with_dense and not final:
             originals |= {name: linear.weight.detach().clone() for name, linear in some.items()}
         rows += _prune_recorded(index, recorder, pruning)
@@ -95,11 +96,6 @@ def _gather(
     final: bool,
 ) -> InputRecorder:
     """Run all sequences through the block and return the statistics of some of its linears."""
-    if pruning.with_dense and any(EXPERT.search(name) for name in linears):
-        raise PruningError(
-            f"{decoder.prefix}.{index} is a mixture of experts, to which the dense model sends "
-            "other tokens than the pruned one: use objective.target: pruned-input"
-        )
     gram = pruning.pruner.needs == "gram" or pruning.with_dense
     gather = Gather(gram, pruning.with_dense, 0 if gram else max(inputs.tokens // SAMPLE, 1))
     recorder = InputRecorder(
@@ -120,13 +116,16 @@ def _gather(
 
 
 def _permute_channels(
-    linears: Mapping[str, nn.Linear], recorder: InputRecorder, sparsity: Sparsity
+    linears: Mapping[str, nn.Linear],
+    exchanges: Sequence[Exchange],
+    recorder: InputRecorder,
+    sparsity: Sparsity,
 ) -> None:
     """Put the inner channels of MLPs in the order of which N:M keeps most (RIA, section 4).
 
     Only those whose last matrix is about to be pruned; its statistics are put in order, too.
     """
-    for exchange in exchangeable(linears):
+    for exchange in exchanges:
         statistics = recorder.statistics.get(exchange.consumer)
         if exchange.consumer not in recorder.linears or statistics is None:
             continue

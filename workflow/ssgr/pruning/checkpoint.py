@@ -37,8 +37,17 @@ from ssgr.pruning.progress import Json, Work, opened
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import pruner_of
 from ssgr.pruning.task import DECIDING, Task
-from ssgr.pruning.walk import Pruned, PrunedBlock, prune_blocks, require_calibration
+from ssgr.pruning.walk import (
+    Pruned,
+    PrunedBlock,
+    prune_blocks,
+    require_calibration,
+    require_same_tokens,
+)
 from ssgr.sparsity import Sparsity
+
+CHANCE = 2
+"""Times the vocabulary: a perplexity above it is worse than chance."""
 
 
 def prune_checkpoint(
@@ -98,6 +107,7 @@ def prune_checkpoint(
     check_sequences([one.token_ids for one in calibration], decoder, "calibration")
     check_sequences(held_back, decoder, "held-back")
     check_recipe(recipe, sparsity, calibration, decoder)
+    require_same_tokens(decoder, recipe.objective)
     task = Task(source, decoder, calibration, held_back, recipe, sparsity)
     with opened(out, task.parts(dtype)) as work:
         if not _is_in_place(work, out):
@@ -137,7 +147,7 @@ def _prune(task: Task, work: Work, spill: Path, cap: int) -> Pruned:
         task.sparsity,
         PrunerSettings(recipe.block_size, recipe.damping, recipe.iterations),
         recipe.objective,
-        _allocation(task, work, cap),
+        _allocation(task, work, spill, cap),
         recipe.channel_permutation,
     )
 
@@ -160,7 +170,7 @@ def _prune(task: Task, work: Work, spill: Path, cap: int) -> Pruned:
     return pruned
 
 
-def _allocation(task: Task, work: Work, cap: int) -> dict[tuple[int, str], float]:
+def _allocation(task: Task, work: Work, spill: Path, cap: int) -> dict[tuple[int, str], float]:
     """Return the sparsity of every matrix; a search is done once."""
     known = work.recall("allocation")
     if known is None:
@@ -173,6 +183,7 @@ def _allocation(task: Task, work: Work, cap: int) -> dict[tuple[int, str], float
             recipe,
             work.scratch,
             cap=cap,
+            spill=spill,
         )
         known = {"shares": [[block, name, share] for (block, name), share in shares.items()]}
         work.remember("allocation", known)
@@ -191,11 +202,23 @@ def _require_room(task: Task, work: Work, spill: Path, cap: int) -> None:
 
 
 def _summary(task: Task, work: Work, pruned: Pruned, spec: str) -> Summary:
-    perplexity = None
+    perplexity, warnings = None, reports.warnings(pruned.blocks)
     if pruned.dense_perplexity is not None and pruned.pruned_perplexity is not None:
         tokens = sum(len(ids) - 1 for ids in task.held_back)
         perplexity = Perplexity(
             dense=pruned.dense_perplexity, pruned=pruned.pruned_perplexity, tokens=tokens
+        )
+        if perplexity.dense > CHANCE * task.decoder.vocabulary:
+            warnings.append(
+                f"the dense model's perplexity of the held-back text is {perplexity.dense:,.0f}, "
+                f"worse than chance among {task.decoder.vocabulary} tokens: it was probably made "
+                "with another tokenizer, and so was the calibration"
+            )
+    elif task.held_back:
+        warnings.append(
+            "held-back text makes NaN or Inf in the "
+            f"{'pruned' if pruned.dense_perplexity else 'dense'} model, so it has no perplexity: "
+            "it overflows in its number format; dtype float32 or bfloat16 often helps"
         )
     device = task.decoder.device
     return Summary(
@@ -203,7 +226,7 @@ def _summary(task: Task, work: Work, pruned: Pruned, spec: str) -> Summary:
         recipe=task.named_recipe.model_dump(),
         sparsity=task.sparsity.key,
         perplexity=perplexity,
-        warnings=reports.warnings(pruned.blocks),
+        warnings=warnings,
         versions={"python": platform.python_version()} | {name: version(name) for name in DECIDING},
         work=work.digest,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

@@ -5,6 +5,7 @@ becomes another method; what it took is kept with the statistics and told in the
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ssgr.errors import PruningError
 from ssgr.pruning.statistics import InputStatistics
+from ssgr.pruning.support import scaled_hessian
 
 # Triangles up to this size are inverted by one substitution.
 BASE = 128
@@ -60,12 +62,24 @@ def hessian(statistics: InputStatistics, damping: float) -> Tensor:
 def condition(statistics: InputStatistics, damping: float) -> float:
     """Return the condition number of the damped H: its largest over its smallest eigenvalue.
 
-    Both come from a few Lanczos steps, on H and on U^T U: a bound from below, good to some percent.
-    The result is also kept among the statistics' findings.
+    Of the H that was pruned with: in scaled columns (``support.scaled``) if there is one. Both come
+    from a few Lanczos steps, on H and on its inverse: a bound from below, good to some percent. The
+    result is also kept among the statistics' findings; infinite is not, as of a scaled H that fp32
+    cannot tell from a singular one.
 
     Raises:
         PruningError: as ``inverse_factor``.
     """
+    if (hessian := scaled_hessian(statistics, damping)) is not None:
+        alive = ~statistics.dead
+        hessian = hessian[alive][:, alive]
+        lower, info = torch.linalg.cholesky_ex(hessian)
+        if int(info) != 0:
+            return math.inf
+        largest = _largest(lambda v: hessian @ v, hessian)
+        smallest = 1 / _largest(lambda v: torch.cholesky_solve(v[:, None], lower)[:, 0], hessian)
+        statistics.find("condition", largest / smallest)
+        return largest / smallest
     factored = _factored(statistics, damping)
     gram, factor = statistics.gram, factored.factor
     extra = factored.diagonal - gram.diagonal()

@@ -3,6 +3,9 @@
 In tiles: columns are taken some at a time, each time with those after them, or before them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -42,3 +45,14 @@ def _tiles(columns: int) -> list[tuple[int, int]]:
     """Return where each tile starts and stops."""
     width = max(TILE, -(-columns // TILES))
     return [(start, min(start + width, columns)) for start in range(0, columns, width)]
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply fp32 matrices in fp32, not in TF32, which a Gram matrix does not survive."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -34,19 +34,25 @@ class Exchange:
     consumer: str
 
 
-def exchangeable(names: Iterable[str]) -> list[Exchange]:
+def exchangeable(linears: Iterable[str], parameters: Iterable[str] = ()) -> list[Exchange]:
     """Return what may be permuted among the linears of a block: its MLP, or each of its experts.
 
-    ``names`` are names within the block, such as ``mlp.experts.3.up_proj``. An MLP that stores gate
-    and up as one matrix, or has no gate, is left out.
+    An MLP that stores gate and up as one matrix, has no gate, or has other parameters (BitNet: a
+    norm before its last matrix) is left out.
+
+    Args:
+        linears: their names within the block, such as ``mlp.experts.3.up_proj``.
+        parameters: the names of all parameters of the block.
     """
-    known = set(names)
+    known = set(linears)
+    others = [name for name in parameters if name.rpartition(".")[0] not in known]
     found = []
     for *above, below in GATED:
         for name in sorted(known):
             folder, dot, last = name.rpartition(".")
             producers = tuple(f"{folder}{dot}{producer}" for producer in above)
-            if last == below and known.issuperset(producers):
+            alone = not any(other.startswith(f"{folder}{dot}") for other in others)
+            if last == below and known.issuperset(producers) and alone:
                 found.append(Exchange(producers, name))
     return found
 

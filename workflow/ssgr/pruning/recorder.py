@@ -157,7 +157,8 @@ class InputRecorder:
         weights = self._weights_of(name, inputs)
         statistics.update(inputs, weights, self._dense[name] if self._dense else None)
         if sample := self.samples.get(id(statistics)):
-            sample.add(inputs, weights)
+            tokens = self._routed(name)
+            sample.add(inputs, weights, from_first=tokens is None or bool((tokens == 0).any()))
 
     def _weights_of(self, name: str, inputs: Tensor) -> Tensor | None:
         """Return the weights of the tokens that a linear is being run on."""

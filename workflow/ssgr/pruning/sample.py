@@ -23,16 +23,24 @@ class InputSample:
         self._rows: list[Tensor] = []
         self._seen = 0  # tokens, first ones aside
 
-    def add(self, inputs: Tensor, weights: Tensor | None = None) -> None:
-        """Add one sequence of inputs [..., columns], and the weights of its tokens [tokens]."""
+    def add(
+        self, inputs: Tensor, weights: Tensor | None = None, *, from_first: bool = True
+    ) -> None:
+        """Add inputs [..., columns] of one sequence, and the weights of its tokens [tokens].
+
+        ``from_first`` says whether the sequence's first token leads them: an expert may not get it.
+        """
         rows = inputs.detach().reshape(-1, inputs.shape[-1])
         if len(rows) == 0:
             return
-        start = 1 + (self.every // 2 - self._seen) % self.every
-        chosen = torch.tensor([0, *range(start, len(rows), self.every)])
-        self._seen += len(rows) - 1
+        lead = int(from_first)
+        start = lead + (self.every // 2 - self._seen) % self.every
+        chosen = torch.tensor(
+            [*range(lead), *range(start, len(rows), self.every)], dtype=torch.long
+        )
+        self._seen += len(rows) - lead
         counts = torch.full((len(chosen),), float(self.every))
-        counts[0] = 1
+        counts[:lead] = 1
         if weights is not None:
             counts *= weights[chosen].cpu()
         scale = counts.sqrt().to(rows.device)[:, None]

@@ -203,6 +203,10 @@ class InputStatistics:
             self._derived[key] = make()
         return cast(Made, self._derived[key])
 
+    def made(self, key: str) -> Any:
+        """Return what was derived under a key; None if nothing was since the last update."""
+        return self._derived.get(key)
+
     def find(self, key: str, value: float, warning: str = "") -> None:
         """Keep what a pruner found out ("condition", "damping"), and a warning in words if any."""
         self._found[key] = value

@@ -15,6 +15,8 @@ from ssgr.pruning.statistics import InputStatistics
 # A row is fitted when its squared residual fell to this share. Curvatures, of a Hessian whose
 # diagonal is one, that fp32 cannot tell from zero.
 CONVERGED, FLAT = 1e-12, 1e-6
+SCALED = "scaled Hessian, damping {}"
+"""What the statistics call it."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,14 @@ def scaled(weight: Tensor, statistics: InputStatistics, damping: float) -> Scale
         return hessian
 
     statistics.find("damping", damping)
-    hessian = statistics.derived(f"scaled Hessian, damping {damping}", normalise)
+    hessian = statistics.derived(SCALED.format(damping), normalise)
     return Scaled(weight, norms, weight.float() * norms, hessian)
+
+
+def scaled_hessian(statistics: InputStatistics, damping: float) -> Tensor | None:
+    """Return the Hessian [columns, columns] that ``scaled`` made; None if it made none."""
+    found: Tensor | None = statistics.made(SCALED.format(damping))
+    return found
 
 
 def fitting_step(hessian: Tensor, penalty: float) -> Tensor:

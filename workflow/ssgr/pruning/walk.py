@@ -10,6 +10,7 @@ is the one place that knows in which order a model is pruned; what is done to on
 `ssgr.pruning.block`.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,12 +26,14 @@ from ssgr.config.pruning import Objective
 from ssgr.errors import PruningError
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.block import BlockInputs, prune_block
+from ssgr.pruning.gram import full_precision
 from ssgr.pruning.matrices import PrunedMatrix, Pruning
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.peak import peak_mb
 from ssgr.pruning.perplexity import perplexity, surprise
 from ssgr.pruning.pruner import Pruner
+from ssgr.pruning.recorder import EXPERT
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,13 @@ def prune_blocks(
         ModelError: a block's structure is not understood.
     """
     require_calibration(pruning.pruner, pruning.objective, calibration)
+    require_same_tokens(decoder, pruning.objective)
     if not held_back and len(finished) == decoder.depth:  # nothing is left to run
         return Pruned([finished[index][1] for index in range(decoder.depth)])
     entering = Streams.entering(
         decoder, calibration, held_back, with_dense=pruning.with_dense, folder=folder, cap=cap
     )
-    with torch.no_grad(), _full_precision(), entering as streams:
+    with torch.no_grad(), full_precision(), entering as streams:
         blocks = []
         label = f"{pruning.pruner.name} {pruning.sparsity.key}"
         progress = tqdm(range(decoder.depth), label, unit="block", mininterval=1.0)
@@ -167,6 +171,22 @@ def require_calibration(
             "objective.target: dense-output needs calibration sequences and got none; "
             "give a calibration table, or use target: pruned-input"
         )
+
+
+def require_same_tokens(decoder: Decoder, objective: Objective) -> None:
+    """Check that the dense model's outputs can be a target.
+
+    Raises:
+        PruningError: a block is a mixture of experts.
+    """
+    if objective.target == "dense-output":
+        for shape in decoder.shapes():
+            if EXPERT.search(shape.name):
+                raise PruningError(
+                    f"{decoder.prefix}.{shape.block} is a mixture of experts, to which the dense "
+                    "model sends other tokens than the pruned one: use objective.target: "
+                    "pruned-input"
+                )
 
 
 def _prune(
@@ -210,19 +230,19 @@ def _advance(decoder: Decoder, index: int, states: Activations) -> None:
 
 
 def _relative_error(streams: Streams) -> float | None:
-    """Return |H - H'|^2 / |H|^2 over all held-back sequences; None if there are none."""
+    """Return |H - H'|^2 / |H|^2 over all held-back sequences; None if there are none, or NaN."""
     energy = lost = 0.0
     for at in range(len(streams.held_back)):
         dense = streams.held_back_dense[at].double()
         energy += float(dense.square().sum())
         lost += float((streams.held_back[at].double() - dense).square().sum())
-    return lost / energy if energy > 0 else None
+    return lost / energy if energy > 0 and math.isfinite(energy + lost) else None
 
 
 def _perplexities(
     decoder: Decoder, streams: Streams, held_back: Sequence[Sequence[int]]
 ) -> tuple[float | None, float | None]:
-    """Return the perplexity on held-back text, dense and pruned."""
+    """Return the perplexity on held-back text, dense and pruned; None if logits are not finite."""
     if not held_back:
         return None, None
     with decoder.head():
@@ -230,20 +250,9 @@ def _perplexities(
             perplexity([surprise(decoder, states[at], ids) for at, ids in enumerate(held_back)])
             for states in (streams.held_back_dense, streams.held_back)
         )
-    return dense, pruned
+    return dense if math.isfinite(dense) else None, pruned if math.isfinite(pruned) else None
 
 
 def _mean_error(block: PrunedBlock) -> str:
     errors = [row.relative_error for row in block.matrices if row.relative_error is not None]
     return f"output error {sum(errors) / len(errors):.4f}" if errors else ""
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Multiply fp32 matrices in fp32, not in TF32, which a Gram matrix does not survive."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -45,6 +45,7 @@ def allocate(
     scratch: Path,
     *,
     cap: int = 2**32,
+    spill: Path | None = None,
 ) -> dict[tuple[int, str], float]:
     """Return the share of zeros of every matrix, by block and name within the block.
 
@@ -61,7 +62,8 @@ def allocate(
         recipe: the pruner and its constants, and the budget of a search.
         scratch: folder for a search's files, empty or as an interrupted call with the same
             arguments left it; they are removed in the end.
-        cap: bytes of hidden states kept in memory; the rest goes to a file in ``scratch``.
+        cap: bytes of hidden states kept in memory; the rest goes to a file.
+        spill: folder of that file; None is ``scratch``.
 
     Raises:
         ConfigError: unknown name, N:M with another allocation than uniform, or a sparsity that
@@ -73,6 +75,6 @@ def allocate(
     method.check(name, sequences, sparsity)
     importlib.import_module(f"{__name__}.{name}")
     shares: dict[tuple[int, str], float] = method.run(
-        name, decoder, sequences, sparsity, recipe, scratch, cap
+        name, decoder, sequences, sparsity, recipe, scratch, cap, spill
     )
     return shares

@@ -32,7 +32,7 @@ class Divergence:
     def __call__(self, candidates: Sequence[Levels], chosen: Sequence[int]) -> list[float]:
         """Return the divergence of each candidate on some sequences, by their positions."""
         decoder = self.task.decoder
-        embedded = Activations(self.task.scratch, self.task.cap // 2)
+        embedded = self.task.activations(4)
         for at in chosen:
             embedded.append(decoder.embed(self.task.sequences[at].token_ids))
         states: dict[Levels, Activations] = {(): embedded}
@@ -51,12 +51,11 @@ class Divergence:
         own = [i for i, shape in enumerate(self.task.shapes) if shape.block == index]
         begin, end = own[0], own[-1] + 1
         beginnings = sorted({levels[:end] for levels in candidates})
-        share = self.task.cap // 2 // len(beginnings)
         after = {}
         with self.task.decoder.block(index) as linears:
             for levels in beginnings:
                 named = {self.task.shapes[i].name: levels[i] for i in own}
-                after[levels] = Activations(self.task.scratch, share)
+                after[levels] = self.task.activations(4 * len(beginnings))
                 with swapped(linears, self.database.read(index, named)):
                     before = states[levels[:begin]]
                     for at in range(len(before)):

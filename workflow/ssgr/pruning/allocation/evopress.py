@@ -7,6 +7,7 @@ for small budgets: whole blocks and all matrices of one kind are exchanged too, 
 is the best of uniform and some straight lines over the depth.
 """
 
+import json
 import logging
 import math
 import random
@@ -14,6 +15,8 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -24,6 +27,7 @@ from ssgr.pruning.allocation.divergence import Divergence
 from ssgr.pruning.allocation.ladder import Ladder, Levels, ladder, lines, mutate
 from ssgr.pruning.allocation.method import Task, register
 from ssgr.pruning.allocation.stream import embedded
+from ssgr.pruning.progress import write_whole
 
 LOG = logging.getLogger(__name__)
 # Shares of the sequences in the stages, and of the offspring that outlive them (the last: one).
@@ -48,12 +52,46 @@ def evopress(task: Task) -> list[int]:
     chosen = sorted(draw.sample(range(len(task.sequences)), count))
     database = Database(task, steps)
     starts = lines(steps, blocks)
-    with closing(embedded(task)) as hidden:
+    with closing(embedded(task, 2)) as hidden:  # its candidates take the other half
         database.build(hidden)
         divergence = Divergence(task, database, hidden)
-        best = evolve(steps, divergence, chosen, task.recipe.search, draw, starts)
+        memory = Memory(task.scratch / "search.json", draw)
+        best = evolve(steps, divergence, chosen, task.recipe.search, draw, starts, memory)
     shutil.rmtree(database.folder)
+    memory.file.unlink()
     return steps.all_zeros(best)
+
+
+@dataclass
+class State:
+    """Where a search is: the best levels so far, and their divergence and that of uniform."""
+
+    generation: int
+    parent: Levels
+    least: float
+    uniform: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A file that keeps the state of a search, with that of its randomness, until it ends."""
+
+    file: Path
+    draw: random.Random
+
+    def recall(self) -> State | None:
+        """Return what an interrupted search left, and draw on from there; None if nothing."""
+        if not self.file.exists():
+            return None
+        kept = json.loads(self.file.read_text(encoding="utf-8"))
+        version, numbers, rest = kept.pop("draw")
+        self.draw.setstate((version, tuple(numbers), rest))
+        return State(**kept | {"parent": tuple(kept["parent"])})
+
+    def remember(self, state: State) -> None:
+        """Write the state, whole or not at all."""
+        text = json.dumps(asdict(state) | {"draw": self.draw.getstate()})
+        write_whole(self.file, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def evolve(
@@ -63,8 +101,11 @@ def evolve(
     search: Search,
     draw: random.Random,
     starts: Sequence[Levels] = (),
+    memory: Memory | None = None,
 ) -> Levels:
     """Return the levels of least divergence after all generations; never worse than uniform.
+
+    Interrupted, it goes on after the last generation that ``memory`` holds.
 
     Args:
         steps: what can be exchanged.
@@ -73,18 +114,20 @@ def evolve(
         search: the budget.
         draw: all randomness.
         starts: what may be the first parent instead of uniform.
+        memory: keeps ``draw`` and what was found.
     """
-    parent: Levels = (0,) * len(steps.base)
-    uniform, *others = fitness([parent, *starts], chosen)
-    parent, least = _better(parent, uniform, starts, others)
-    if not math.isfinite(uniform):
-        raise PruningError(
-            "the logits of the uniformly pruned model hold NaN or Inf, so a search has nothing to "
-            "compare; try dtype float32, or the allocation 'uniform'"
-        )
-    progress = tqdm(range(search.generations), "evopress", unit="generation", mininterval=1.0)
-    for _ in progress:
-        offspring = _offspring(parent, steps, search.offspring, draw)
+    state = (memory and memory.recall()) or _first(steps, fitness, chosen, starts)
+    generations = range(state.generation, search.generations)
+    progress = tqdm(
+        generations,
+        "evopress",
+        initial=state.generation,
+        total=search.generations,
+        unit="generation",
+        mininterval=1.0,
+    )
+    for generation in progress:
+        offspring = _offspring(state.parent, steps, search.offspring, draw)
         if not offspring:
             break
         for share, kept in STAGES[:-1]:
@@ -92,10 +135,29 @@ def evolve(
             survivors = max(1, int(kept * search.offspring))
             if len(offspring) > survivors:
                 offspring = _fittest(offspring, fitness(offspring, some))[:survivors]
-        parent, least = _better(parent, least, offspring, fitness(offspring, chosen))
-        progress.set_postfix_str(f"KL {uniform:.4f} -> {least:.4f}", refresh=False)
-    LOG.info("evopress: KL to the dense model %.4f uniform, %.4f found", uniform, least)
-    return parent
+        results = fitness(offspring, chosen)
+        best = _better(state.parent, state.least, offspring, results)
+        state = State(generation + 1, *best, state.uniform)
+        if memory:
+            memory.remember(state)
+        said = f"KL {state.uniform:.4f} -> {state.least:.4f}"
+        progress.set_postfix_str(said, refresh=False)
+    LOG.info("evopress: KL to the dense model %.4f uniform, %.4f found", state.uniform, state.least)
+    return state.parent
+
+
+def _first(
+    steps: Ladder, fitness: Fitness, chosen: Sequence[int], starts: Sequence[Levels]
+) -> State:
+    """Return the best of uniform and the other starts."""
+    parent: Levels = (0,) * len(steps.base)
+    uniform, *others = fitness([parent, *starts], chosen)
+    if not math.isfinite(uniform):
+        raise PruningError(
+            "the logits of the uniformly pruned model hold NaN or Inf, so a search has nothing to "
+            "compare; try dtype float32, or the allocation 'uniform'"
+        )
+    return State(0, *_better(parent, uniform, starts, others), uniform)
 
 
 def _offspring(parent: Levels, steps: Ladder, count: int, draw: random.Random) -> list[Levels]:

@@ -9,7 +9,9 @@ import torch
 
 from ssgr.config.pruning import Recipe
 from ssgr.errors import ConfigError, PruningError
+from ssgr.pruning.activations import Activations
 from ssgr.pruning.allocation import allocation_names, needs_sequences
+from ssgr.pruning.gram import full_precision
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.sparsity import Sparsity
@@ -31,11 +33,16 @@ class Task:
     recipe: Recipe
     scratch: Path
     cap: int = 2**32  # bytes of hidden states in memory
+    spill: Path | None = None  # folder for the others; None is ``scratch``
 
     @property
     def sizes(self) -> list[int]:
         """Weights of each matrix, in the order of ``shapes``."""
         return [shape.rows * shape.columns for shape in self.shapes]
+
+    def activations(self, parts: int = 1) -> Activations:
+        """Return a list for hidden states that keeps one of so many parts of the cap in memory."""
+        return Activations(self.spill or self.scratch, self.cap // parts)
 
 
 Method = Callable[[Task], list[int]]
@@ -85,11 +92,14 @@ def run(
     recipe: Recipe,
     scratch: Path,
     cap: int,
+    spill: Path | None,
 ) -> dict[tuple[int, str], float]:
     """Run a registered allocation and return its shares; see ``allocate``."""
-    task = Task(decoder, decoder.shapes(), sequences, sparsity.fraction, recipe, scratch, cap)
+    task = Task(
+        decoder, decoder.shapes(), sequences, sparsity.fraction, recipe, scratch, cap, spill
+    )
     scratch.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         counts = METHODS[name](task)
     missing = zeros_among(sum(task.sizes), sparsity.fraction) - sum(counts)
     if missing:

@@ -75,7 +75,7 @@ def _candidates(task: Task, sequences: Sequence[CalibrationSequence]) -> list[Ca
         shares = rising(task.decoder.depth, span, task.sparsity)
         zeros = spread([shares[shape.block] for shape in task.shapes], task.sizes, task.sparsity)
         if tuple(zeros) not in candidates:
-            hidden = Activations(task.scratch, task.cap // len(LAMBDAS))
+            hidden = task.activations(len(LAMBDAS))
             candidates[tuple(zeros)] = Candidate(span, zeros, hidden)
             for sequence in sequences:
                 hidden.append(task.decoder.embed(sequence.token_ids))

@@ -28,9 +28,9 @@ class DenseBlock:
     statistics: Mapping[str, InputStatistics]
 
 
-def embedded(task: Task) -> Activations:
-    """Return what enters the first block, for every sequence."""
-    hidden = Activations(task.scratch, task.cap)
+def embedded(task: Task, parts: int = 1) -> Activations:
+    """Return what enters the first block, for every sequence; ``parts`` share the cap."""
+    hidden = task.activations(parts)
     for sequence in task.sequences:
         hidden.append(task.decoder.embed(sequence.token_ids))
     return hidden

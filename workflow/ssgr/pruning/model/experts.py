@@ -97,10 +97,15 @@ def routers(block: nn.Module) -> set[str]:
     """Return the names of the modules beside experts that decide who computes: they stay dense."""
     found = set()
     for name, module in block.named_modules():
-        if any(isinstance(child, Experts) for child in module.children()):
+        if any(_are_experts(name, child) for name, child in module.named_children()):
             place = f"{name}." if name else ""
             found |= {place + n for n, _ in module.named_children() if ROUTER.search(n)}
     return found
+
+
+def _are_experts(name: str, module: nn.Module) -> bool:
+    """Return whether these are experts: ours, or a list of them that a model's own code keeps."""
+    return isinstance(module, Experts) or (name == "experts" and isinstance(module, nn.ModuleList))
 
 
 def routed_tokens(block: nn.Module, name: str) -> Tensor | None:

@@ -13,7 +13,10 @@ from ssgr.pruning.output.tensor_file import Kind, TensorFile, kinds_in
 from ssgr.pruning.progress import write_whole
 
 # what a folder keeps besides its weights: tokenizer, chat template, configs, licence, code
-KEPT = ("*.json", "*.jinja", "*.model", "*.txt", "*.py", "*.tiktoken", "LICENSE*", "NOTICE*")
+KEPT = (
+    *("*.json", "*.jinja", "additional_chat_templates/*.jinja", "*.model", "*.txt", "*.py"),
+    *("*.tiktoken", "LICENSE*", "NOTICE*"),
+)
 
 
 def shard_name(number: int, shards: int) -> str:
@@ -32,14 +35,16 @@ def assemble(decoder: Decoder, source: Path, folder: Path) -> None:
     """
     shards = [shard_name(number, decoder.depth + 1) for number in range(decoder.depth + 1)]
     for path in folder.iterdir():
-        if path.name not in shards[:-1]:  # half-written by a run that was killed
+        if path.is_dir():  # half-written, as is the rest, by a run that was killed
+            shutil.rmtree(path)
+        elif path.name not in shards[:-1]:
             path.unlink()
     _copy_others(decoder.other_tensors(), folder / shards[-1])
     _write_index(folder, shards, set(WeightFiles.of_folder(source).tensors))
     for pattern in KEPT:
         for file in source.glob(pattern):
             if not file.name.endswith(".index.json"):  # lists the dense folder's weight files
-                _copy(file, folder / file.name)
+                _copy(file, folder / file.relative_to(source))
 
 
 def put_in_place(folder: Path, out: Path) -> None:
