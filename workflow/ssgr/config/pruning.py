@@ -68,7 +68,9 @@ class Constants(Strict):
     damping: float = Field(
         0.01, gt=0, description="share of the mean diagonal that is added to the Hessian"
     )
-    iterations: int = Field(32, ge=1, description="iterations of the pruners that iterate (ADMM)")
+    iterations: int = Field(
+        32, ge=1, description="iterations of ADMM; ALPS takes up to ten times as many, then a third"
+    )
     search: Search = Field(Search(), description="how the allocations that search do it")
 
 
