@@ -85,8 +85,5 @@ class Recipe(Constants):
     @property
     def searched_by(self) -> str:
         """The pruner of the allocation's candidates; the method itself if it does not search."""
-        return (
-            self.search.method
-            if self.search.method and self.allocation in SEARCHES
-            else self.method
-        )
+        other = self.search.method if self.allocation in SEARCHES else None
+        return other or self.method

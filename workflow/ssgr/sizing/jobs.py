@@ -80,9 +80,9 @@ def pruning_job(
         return _job(entry, gpus, None)
     on = calibrated(recipe, budget)
     needed = needs.pruning(shape, dtype=shape.bytes_of(entry.dtype), gpu=gpus > 0, on=on)
-    kind = gpu_named(entry.gpu_model) if gpus else None
-    told = kind if recipe.allocation not in SEARCHES else None  # a search's time is not estimated
-    seconds = speed.pruning_seconds(shape, told, on) if told else None
+    told = gpus and recipe.allocation not in SEARCHES  # a search's time is not estimated
+    kind = gpu_named(entry.gpu_model) if told else None
+    seconds = speed.pruning_seconds(shape, kind, on) if kind else None
     return _job(entry, gpus, needed, seconds=seconds)
 
 
