@@ -42,6 +42,25 @@ def test_only_code_that_runs_changes_the_digest(package: Path) -> None:
     assert digest() != before
 
 
+def test_code_that_moves_keeps_its_digest(package: Path) -> None:
+    """To another file, which is imported from there, in another order."""
+    (package / "rule.py").write_text(
+        "import ast\nfrom ssgr.part import one\n\n\ndef rule():\n    return one()\n"
+    )
+    before = digest()
+    (package / "deep").mkdir()
+    (package / "deep" / "__init__.py").write_text("")
+    (package / "part.py").rename(package / "deep" / "piece.py")
+    (package / "rule.py").write_text(
+        "from ssgr.deep.piece import one\nimport ast\n\n\ndef rule():\n    return one()\n"
+    )
+    assert digest() == before
+    (package / "rule.py").write_text(
+        "from ssgr.deep.piece import one\nimport ast as tree\n\n\ndef rule():\n    return one()\n"
+    )
+    assert digest() != before
+
+
 def test_the_digest_of_selection_is_not_that_of_sampling() -> None:
     digests = {
         provenance.code_digest(f"ssgr.{name}") for name in ("selection", "grading", "scores")

@@ -7,7 +7,7 @@ docstring changes nothing, a changed line reruns exactly the rules that run it.
 
 import ast
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -24,18 +24,18 @@ DATA = ("*.j2", "*.css", "*.js")
 def code_digest(*modules: str) -> str:
     """Return a digest of the code of ``modules`` and of all of ssgr that they import.
 
+    What a file is called, and where it is, changes nothing: code that is moved to another module
+    keeps its digest. Names that it defines and imports count.
+
     Args:
         modules: dotted names inside the package, such as ``ssgr.selection``, or paths of Python
-            files of the user's own; what such a file is called, and where it is, changes nothing.
+            files of the user's own.
     """
-    digest = blake2b(digest_size=8)
-    for path in sorted(closure(*modules), key=lambda path: (not _is_ours(path), path)):
-        name = path.relative_to(PACKAGE) if _is_ours(path) else "own"
-        digest.update(f"{name}:{_dumped(path.read_text())}".encode())
-        if path.name == "__init__.py":
-            for data in sorted(file for kind in DATA for file in path.parent.glob(kind)):
-                digest.update(data.read_bytes())
-    return digest.hexdigest()
+    files = closure(*modules)
+    parts = [_dumped(path.read_text()).encode() for path in files]
+    folders = [path.parent for path in files if path.name == "__init__.py"]
+    parts += [data.read_bytes() for each in folders for kind in DATA for data in each.glob(kind)]
+    return blake2b(b"".join(sorted(_digest(part) for part in parts)), digest_size=8).hexdigest()
 
 
 def closure(*modules: str) -> set[Path]:
@@ -68,21 +68,23 @@ def fingerprint(model: str) -> str:
     return digest.hexdigest()
 
 
-def dump(node: object) -> str:
+def dump(node: object, skip: tuple[type[ast.AST], ...] = ()) -> str:
     """Return a syntax tree as text that is the same under every version of Python.
 
-    `ast.dump` is not: later versions add fields and leave out empty ones.
+    `ast.dump` is not: later versions add fields and leave out empty ones. Statements of the kinds
+    in ``skip`` are left out.
     """
     if isinstance(node, ast.AST):
         fields = ", ".join(
-            f"{name}={dump(value)}"
+            f"{name}={dump(value, skip)}"
             for name, value in ast.iter_fields(node)
             if name not in {"type_params", "type_ignores", "type_comment", "kind", "ctx"}
             and value not in (None, [])
         )
         return f"{type(node).__name__}({fields})"
     if isinstance(node, list):
-        return f"[{', '.join(map(dump, node))}]"
+        kept = (dump(each, skip) for each in node if not isinstance(each, skip))
+        return f"[{', '.join(kept)}]"
     return repr(node)
 
 
@@ -106,8 +108,8 @@ def _update(digest: blake2b, path: Path) -> None:
             digest.update(file.read(WINDOW))
 
 
-def _is_ours(path: Path) -> bool:
-    return path.is_relative_to(PACKAGE)
+def _digest(part: bytes) -> bytes:
+    return blake2b(part, digest_size=16).digest()
 
 
 def _files(module: str) -> list[Path]:
@@ -140,8 +142,23 @@ def _imports(text: str) -> list[str]:
 
 @cache
 def _dumped(text: str) -> str:
-    """The syntax tree as text."""
-    return dump(_parsed(text))
+    """The syntax tree as text, without its imports; these follow, in alphabetical order."""
+    tree = _parsed(text)
+    imports = sorted(repr(imported) for node in ast.walk(tree) for imported in _imported(node))
+    return "\n".join([dump(tree, skip=(ast.Import, ast.ImportFrom)), *imports])
+
+
+def _imported(node: ast.AST) -> Iterator[tuple[str, str, str | None]]:
+    """What an import statement imports: of our own package the names, wherever they come from."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            ours = alias.name.startswith("ssgr.")
+            yield "import", "ssgr" if ours else alias.name, alias.asname
+    elif isinstance(node, ast.ImportFrom):
+        module = node.module or ""
+        ours = module == "ssgr" or module.startswith("ssgr.")
+        for alias in node.names:
+            yield "ssgr" if ours else module, alias.name, alias.asname
 
 
 @cache
