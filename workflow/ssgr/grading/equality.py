@@ -14,7 +14,7 @@ from ssgr.grading.quantities import Quantity, compatible, parse_quantity
 from ssgr.grading.rewriting import with_argument, with_case
 from ssgr.grading.structure import Parts, parse_parts, same_parts, sides
 from ssgr.grading.verdict import VerdictName
-from ssgr.grading.words import names_option
+from ssgr.grading.words import names_option, with_names
 
 _WORDS = re.compile(r"[a-zA-Z]{2}[a-zA-Z ,.'-]*")
 _POINTS = re.compile(r"[A-Z]{3,}")
@@ -84,7 +84,8 @@ def _same_value(gold: str, answer: str, conventions: Conventions, depth: int) ->
             return True
         if kept or _is_tuple_and_other(one, other):
             return False
-    lettered = with_case(gold, with_argument(gold, answer))
+    named = with_names(gold, answer)
+    lettered = with_case(named[0], with_argument(*named))
     return (
         any(equal(x, y, conventions) for x in parse(lettered[0]) for y in parse(lettered[1]))
         or _same_sides(gold, answer, conventions, depth)

@@ -1,8 +1,8 @@
 r"""Rewrite LaTeX that math-verify's parser misreads, in a form that it reads.
 
-It takes the degree sign in ``\sin 30^\circ`` off unseen, the prime of ``f'`` and the exponent of
-``2^T``, knows ``\binom`` with braces only, reads ``\frac\pi4`` as something else, and makes all
-letters small, so that ``R-r`` is nothing to it.
+It takes the degree sign in ``\sin 30^\circ`` off unseen, the prime of ``f'``, the exponent of
+``2^T`` and the product ``d a`` (for a differential), knows ``\binom`` with braces only, reads
+``\frac\pi4`` as something else, and makes all letters small, so that ``R-r`` is nothing to it.
 """
 
 import re
@@ -27,6 +27,10 @@ _LOGARITHM = re.compile(r"\\lg(?![a-zA-Z])")
 _NATURAL = re.compile(r"\\log\s*_\s*(?:e|\{\s*e\s*\})(?![a-zA-Z])")
 _TRANSPOSED = re.compile(r"\^\s*(?:T|\\top(?![a-zA-Z])|\{\s*(?:T|\\top)\s*\})")
 _PRIMES = re.compile(r"(?<=[a-zA-Z])(?:'+|\^\s*(?:\\prime|\{(?:\s*\\prime)+\s*\}))(?!\s*_)")
+_DIFFERENTIAL = re.compile(
+    r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|(?<!\{)d(?=\s*(?:[a-zA-Z]|\\cdot))"
+)
+_DERIVATIVE = re.compile(r"\\i*nt(?![a-zA-Z])|[{/]\s*d")
 _LETTER = re.compile(r"\\(?:text|mathrm|mathbf|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|[a-zA-Z]")
 _GREEK = (r"\gamma", r"\delta", r"\theta", r"\lambda", r"\sigma", r"\phi", r"\omega")
 """Those that LaTeX has as capitals too, and the parser has as letters."""
@@ -42,6 +46,8 @@ def for_parser(normal: str) -> str:
     """Return a normalised answer in LaTeX that the parser reads."""
     text = _PRIMES.sub(_indexed, normal) if "'" in normal or "prime" in normal else normal
     text = _TRANSPOSED.sub("^t", text)  # it takes ^T alone for a transposition
+    if "d" in text and not _DERIVATIVE.search(text):
+        text = _DIFFERENTIAL.sub(lambda one: "{d}" if one[0] == "d" else one[0], text)
     if "\\" not in text:
         return text
     text = _BINOMIAL.sub(r"\\binom{\1\3}{\2\4}", text)

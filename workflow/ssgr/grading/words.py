@@ -41,6 +41,26 @@ _OPTION_AND_TEXT = re.compile(
 _PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
 _ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*(\d+|[a-zA-Z])(?![a-zA-Z])")
 _POWER = re.compile(r"(?<=[\w)}])\*\*(?=[\w({-])")
+_FUNCTIONS = (
+    "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot log ln lg exp sqrt "
+    "frac cis gcd lcm max min sup inf lim det dim ker deg arg mod sgn sign pi and or"
+)
+_NO_WORDS = frozenset(_FUNCTIONS.split())
+_TOGETHER = frozenset("abcdkxyzuvw")
+"""Letters that a product is made of, though one is a vowel: abx, xyz, uvw."""
+_CHUNK = re.compile(
+    rf"([,;]|{_TEXT_COMMAND}\{{\s*(?:and|or)\s*\}}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z]))"
+)
+_PHRASE = re.compile(
+    r"(?P<before>(?:[^=]*=)?[\s({\[\\]*)(?P<phrase>[a-zA-Z]+(?: +[a-zA-Z]+)*)(?P<after>[\s)}\]\\]*)"
+)
+_RUN = re.compile(
+    rf"{_TEXT_COMMAND}\{{\s*(?P<font>[a-zA-Z]{{2,}}(?:[ '-]+[a-zA-Z]+)*)[ .]*\}}"
+    r"|\\(?:begin|end|math[a-z]+|operatorname\*?)\s*\{[^{}]*\}|\\[a-zA-Z]+|[_^]\s*\{[^{}]*\}"
+    r"|(?<![a-zA-Z\d_^])(?P<bare>[a-zA-Z][a-z]{3,})(?![a-zA-Z(])"
+)
+_RUN_OF_LETTERS = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{2}")
+_SINGLE = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z])")
 
 
 def from_words(normal: str) -> str:
@@ -74,3 +94,52 @@ def _scaled(match: re.Match[str]) -> str:
         return power + (match["rest"] or "")
     unit = rest.removesuffix("}").strip()
     return rf"{power}\text{{ {unit}}}" if unit else power
+
+
+def is_word(run: str) -> bool:
+    """Whether letters in a row are a word, and neither a function nor a product as abc or mgh."""
+    letters = run.lower()
+    distinct = set(letters)
+    if letters in ("no", "on"):
+        return True
+    if len(run) < 3 or letters in _NO_WORDS or letters.removesuffix("x") in _NO_WORDS:
+        return False
+    in_a_row = len(distinct) == len(run) == ord(max(letters)) - ord(min(letters)) + 1
+    if in_a_row or distinct <= _TOGETHER:
+        return False
+    return bool(distinct & (set("aeiou") if distinct & {"x", "z"} else set("aeiouy")))
+
+
+def with_names(gold: str, answer: str) -> tuple[str, str]:
+    r"""Return both with each word as one name, ``\text{listen}``, and not a product of letters.
+
+    A word whose letters all stand alone somewhere is their product: ``rate`` beside ``r a t e``.
+    Within an expression, where a product is likelier, a word has four letters at least.
+    """
+    if not any(_RUN_OF_LETTERS.search(text) for text in (gold, answer)):
+        return gold, answer
+    single = {letter.lower() for text in (gold, answer) for letter in _SINGLE.findall(text)}
+    return _named(gold, single), _named(answer, single)
+
+
+def _named(text: str, single: set[str]) -> str:
+    def name(match: re.Match[str]) -> str:
+        if match["font"]:
+            return match[0] if match["font"].lower() in _NO_WORDS else _name(match["font"])
+        run = match["bare"]
+        said = run and is_word(run) and not set("eiou").isdisjoint(run) and not set(run) <= single
+        return _name(run) if said else match[0]
+
+    chunks = _CHUNK.split(text)
+    for index, chunk in enumerate(chunks[::2]):
+        whole = _PHRASE.fullmatch(chunk)
+        runs = whole["phrase"].split() if whole else []
+        if whole and any(is_word(run) and not set(run.lower()) <= single for run in runs):
+            chunks[2 * index] = f"{whole['before']}{_name(whole['phrase'])}{whole['after']}"
+        else:
+            chunks[2 * index] = _RUN.sub(name, chunk)
+    return "".join(chunks)
+
+
+def _name(phrase: str) -> str:
+    return rf"\text{{{''.join(filter(str.isalpha, phrase)).lower()}}}"
