@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"[a-zA-Z](?:_\{?\w\}?)?|\\(?:alpha|beta|gamma|lambda|mu|
 _BOTH = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])")
 _BUILDER = re.compile(
     r"(?:\\left)?\\\{\s*(?P<name>[a-zA-Z])\s*(?:\\in\s*(?:\\mathbb\s*\{?\s*R\s*\}?|\\R)\s*)?"
-    r"(?::|\||\\mid(?![a-zA-Z])|\\colon|\\vert|\\(?:middle|big)\|)(?P<condition>.*?)(?:\\right)?\\\}"
+    r"(?::|\||\\mid(?![a-zA-Z])|\\colon|\\vert|\\(?:middle|big)\|)(?P<condition>(?:(?!\\\}\s*=).)*?)(?:\\right)?\\\}"
 )
 _ABSOLUTE = re.compile(
     rf"(?:\\[lr]?vert|\|)\s*([a-zA-Z])\s*(?:\\[lr]?vert|\|)\s*({_LESS}|{_MORE})\s*([^<>=|]+)"

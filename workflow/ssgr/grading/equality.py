@@ -8,11 +8,12 @@ import re
 from ssgr.grading.algebra import equal, near, parse
 from ssgr.grading.bounds import condition, parse_bounds, split_domain
 from ssgr.grading.conventions import Conventions
+from ssgr.grading.names import same_named, same_point
 from ssgr.grading.notation import read, spelling
 from ssgr.grading.numbers import equal_numbers, parse_number
 from ssgr.grading.quantities import Quantity, compatible, parse_quantity
-from ssgr.grading.rewriting import with_argument, with_case
-from ssgr.grading.structure import Parts, parse_parts, same_parts, sides
+from ssgr.grading.rewriting import with_argument, with_case, with_current
+from ssgr.grading.structure import Parts, last_set, parse_parts, same_parts, sides
 from ssgr.grading.verdict import VerdictName
 from ssgr.grading.words import names_option, with_names
 
@@ -73,8 +74,16 @@ def _same_value(gold: str, answer: str, conventions: Conventions, depth: int) ->
         return equal_numbers(right, given, conventions)
     if (alike := _reads_alike(spelling(gold), spelling(answer))) is not None:
         return alike
+    if not same_point(gold, answer):
+        return False
+    if depth < DEEPEST:
+        said = same_named(gold, answer, lambda x, y: _same(x, y, conventions, depth + 1))
+        if said is not None:
+            return said
     if _same_bounds(gold, answer, conventions, depth):
         return True
+    if depth < DEEPEST and (gold, answer) != (last := (last_set(gold), last_set(answer))):
+        return _same(*last, conventions, depth + 1)
     one, other = parse_parts(gold), parse_parts(answer)
     if depth < DEEPEST and (inside := _single(one, other)):
         return _same(inside[0] or gold, inside[1] or answer, conventions, depth + 1)
@@ -84,7 +93,7 @@ def _same_value(gold: str, answer: str, conventions: Conventions, depth: int) ->
             return True
         if kept or _is_tuple_and_other(one, other):
             return False
-    named = with_names(gold, answer)
+    named = with_current(*with_names(gold, answer))
     lettered = with_case(named[0], with_argument(*named))
     return (
         any(equal(x, y, conventions) for x in parse(lettered[0]) for y in parse(lettered[1]))

@@ -11,6 +11,7 @@ from typing import Literal
 from ssgr.errors import ConfigError
 from ssgr.grading.answers import boxed_answer, choice_letter, find_pattern
 from ssgr.grading.conventions import Conventions
+from ssgr.grading.names import same_point
 from ssgr.grading.notation import read, spelling
 from ssgr.grading.numbers import Number, equal_numbers, parse_number
 from ssgr.grading.quantities import Quantity, compatible, parse_quantity
@@ -35,6 +36,8 @@ def numeric(gold: str, answer: str, conventions: Conventions) -> VerdictName | N
     if not _is_readable(right, conventions):
         return "unparsable-gold"
     same = _same_quantities(right, given, conventions)
+    if not same_point(right, given):
+        return "wrong"
     if same is None and (parts := (parse_parts(right), parse_parts(given))) != (None, None):
         same = _same_lists(*parts, conventions)
     if same is None and not conventions.unsimplified and _number(right) and not _number(given):

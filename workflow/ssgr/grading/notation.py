@@ -11,6 +11,7 @@ from functools import lru_cache
 from ssgr.grading.boxes import joined_boxes, last_box
 from ssgr.grading.characters import from_unicode
 from ssgr.grading.conventions import Conventions
+from ssgr.grading.names import with_equals_signs, with_tuples
 from ssgr.grading.structure import without_braces
 from ssgr.grading.words import from_words
 
@@ -90,9 +91,11 @@ def read(answer: str, conventions: Conventions) -> str:
     """Return the normalised answer as the conventions read it (decimal comma, approximate tail)."""
     joined = joined_boxes(answer) if conventions.boxes == "joined" else None
     text = without_braces(normalise(joined or answer))
+    text = with_equals_signs(text)
     if mark := _APPROXIMATELY.search(text):
         before, after = text[: mark.start()].strip(), text[mark.end() :].strip()
         text = before if before and conventions.approximate_tail else after or before
+    text = with_tuples(text)
     if conventions.decimal_comma:
         text = _DECIMAL_COMMA.sub(_decimal_point, text)
     return text

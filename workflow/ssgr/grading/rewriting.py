@@ -34,6 +34,7 @@ _DERIVATIVE = re.compile(r"\\i*nt(?![a-zA-Z])|[{/]\s*d")
 _LETTER = re.compile(r"\\(?:text|mathrm|mathbf|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|[a-zA-Z]")
 _GREEK = (r"\gamma", r"\delta", r"\theta", r"\lambda", r"\sigma", r"\phi", r"\omega")
 """Those that LaTeX has as capitals too, and the parser has as letters."""
+_CURRENT = re.compile(r"(?:^|[,;])\s*([Ii])(?:_\w|_\{\w+\})?\s*=")
 _SPARE = (r"\zeta", r"\eta", r"\iota", r"\kappa", r"\xi", r"\upsilon", r"\chi", r"\psi")
 
 
@@ -63,6 +64,21 @@ def for_parser(normal: str) -> str:
 
 def _indexed(primes: re.Match[str]) -> str:
     return "_{" + "p" * (primes[0].count("'") + primes[0].count("prime")) + "}"
+
+
+def with_current(gold: str, answer: str) -> tuple[str, str]:
+    """Return both with another letter for an I (or i) that is a name, not the imaginary unit.
+
+    It is one left of ``=``, and a capital is one beside other letters, if there is no i.
+    """
+    spare = next((name for name in reversed(_SPARE) if name not in gold and name not in answer), "")
+    letters = _letters(gold), _letters(answer)
+    named = {one[1] for text in (gold, answer) for one in _CURRENT.finditer(text)}
+    beside = any("I" in of and len(of) > 1 for of in letters) and "i" not in letters[0] | letters[1]
+    if not spare or not (named or beside):
+        return gold, answer
+    other = dict.fromkeys(named or {"I"}, spare)
+    return _exchanged(gold, other), _exchanged(answer, other)
 
 
 def with_case(gold: str, answer: str) -> tuple[str, str]:

@@ -142,6 +142,14 @@ def sides(equation: str) -> tuple[str, ...]:
     return _split(equation, "=")
 
 
+def last_set(text: str) -> str:
+    """Return the last side of a chain of equal sets or tuples; any other text as it is."""
+    if "=" not in text or len(chain := sides(text)) < 2 or len(_split(text, "")) > 1:
+        return text
+    last = parse_parts(chain[-1])
+    return chain[-1] if last and last.opening in ("{", "[", "(", "union") else text
+
+
 Same = Callable[[str, str], bool]
 
 
