@@ -18,8 +18,8 @@ import torch
 from ssgr.config import AbacusSet, Sampling, Server
 from ssgr.errors import ConfigError, ModelError
 from ssgr.problems import load as load_problems
+from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import EngineSettings, Everything, Prompt, Response
-from ssgr.sampling.prompts import load_tokenizer, render_prompt
 from ssgr.sampling.server_engine import ServerEngine, load
 from ssgr.sampling.server_fleet import Patience
 from ssgr.sampling.transformers_engine import load as load_transformers

@@ -171,7 +171,8 @@ def test_it_answers_as_it_should(folder: Path) -> None:
 
     from ssgr.sampling.engine import EngineSettings
     from ssgr.sampling.loading import end_token_ids, load_model
-    from ssgr.sampling.prompts import load_tokenizer, render_prompt
+    from ssgr.sampling.prompts import render_prompt
+    from ssgr.sampling.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(str(folder))
     ids = render_prompt(tokenizer, "What is the capital of France?", "{question}")

@@ -19,8 +19,8 @@ from ssgr import tables
 from ssgr.abacus.audit import is_correct
 from ssgr.config import Recipe, Sampling
 from ssgr.pruning.checkpoint import prune_checkpoint
+from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import Everything, Prompt, Response, load_engine
-from ssgr.sampling.prompts import load_tokenizer, render_prompt
 from ssgr.sparsity import Sparsity
 from vllm_environment import vllm_python
 

@@ -19,8 +19,8 @@ from transformers import AutoModelForCausalLM
 
 from ssgr import abacus
 from ssgr.config import Sampling
+from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import Everything, Prompt
-from ssgr.sampling.prompts import load_tokenizer, render_prompt
 from ssgr.sampling.transformers_engine import TransformersEngine
 
 MODEL = str(Path(__file__).parents[2] / "resources" / "abacus")

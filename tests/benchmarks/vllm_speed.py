@@ -23,9 +23,8 @@ os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 from ssgr import abacus
 from ssgr.config import Sampling
-from ssgr.sampling import vllm_engine
+from ssgr.sampling import load_tokenizer, render_prompt, vllm_engine
 from ssgr.sampling.engine import EngineSettings, Everything, Prompt
-from ssgr.sampling.prompts import load_tokenizer, render_prompt
 from ssgr.sampling.seeds import response_seed
 
 Speed = tuple[float, float]  # tokens per second of processor time, and by the clock

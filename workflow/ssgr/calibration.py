@@ -3,17 +3,19 @@
 Every table here holds the sequences that calibrate, and after them those that are held back.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from ssgr.config import Budget
-from ssgr.errors import SelectionError, TableError
+from ssgr.errors import PruningError, SelectionError, TableError
+from ssgr.sampling.prompts import PlainText, with_begin
 from ssgr.selection import draw, funnel, last_steps, require
+from ssgr.tables import read_spec
 
-Encode = Callable[[str], list[int]]
-Decode = Callable[[list[int]], str]
 Convert = Callable[[Mapping[str, Any]], Mapping[str, object]]
 KEYS = ["problem_id", "sample"]
 CONVERTED: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -22,6 +24,8 @@ CONVERTED: dict[str, pl.DataType | type[pl.DataType]] = {
     "token_ids": pl.List(pl.Int32),
 }
 MORE = "Give the source more of them"
+ENCODING = "encoding"
+"""Of a table's spec: the digest of the tokenizer that made its tokens, where that is known."""
 
 
 def of_responses(
@@ -77,11 +81,12 @@ def of_responses(
 
 
 def of_solutions(
-    problems: pl.DataFrame, encode: Encode, end: int, template: str, budget: Budget
+    problems: pl.DataFrame, plain: PlainText, template: str, budget: Budget
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Calibrate on reference solutions (the paper's MathR): the table and its funnel.
 
-    ``template`` holds {question} and {solution}; ``end`` is the end-of-text token appended.
+    ``template`` holds {question} and {solution}. What the tokenizer adds in front of a text (begin
+    of text) stands once before each, as before the model's own responses; an end token follows.
 
     Raises:
         SelectionError: too few problems have a solution.
@@ -93,8 +98,9 @@ def of_solutions(
     rows = []
     for row in chosen.iter_rows(named=True):
         before, after = _around_solution(template, row["question"])
-        prompt = encode(before)
-        whole = [*encode(before + row["solution"] + after), end]
+        prompt = with_begin(plain.begin, plain.encode(before))
+        text = plain.encode(before + row["solution"] + after)
+        whole = [*with_begin(plain.begin, text), plain.end]
         rows.append(
             {
                 "problem_id": row["problem_id"],
@@ -109,11 +115,13 @@ def of_solutions(
 
 
 def of_documents(
-    documents: pl.DataFrame, encode: Encode, decode: Decode, end: int, budget: Budget
+    documents: pl.DataFrame, plain: PlainText, budget: Budget
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Calibrate on plain text (the paper's C4): documents in a seeded order, packed to l tokens.
 
-    ``end`` separates documents, as in pre-training. Returns the table and its funnel.
+    The end token separates documents, as in pre-training. Each sequence begins with what the
+    tokenizer adds in front of a text, which counts among its l tokens. Returns the table and its
+    funnel.
 
     Raises:
         SelectionError: the documents hold fewer tokens than the budget.
@@ -122,15 +130,16 @@ def of_documents(
     rows: list[dict[str, object]] = []
     pending: list[int] = []
     start, used = "", 0
+    length = max(budget.tokens - len(plain.begin), 1)
     for document_id, text in order.select("document_id", "text").iter_rows():
         if len(rows) >= budget.drawn:
             break
         start = start if pending else document_id
-        pending += [*encode(text), end]
+        pending += [*plain.encode(text), plain.end]
         used += 1
-        while len(pending) >= budget.tokens and len(rows) < budget.drawn:
-            rows.append(_text_row(start, pending[: budget.tokens], decode))
-            pending, start = pending[budget.tokens :], document_id
+        while len(pending) >= length and len(rows) < budget.drawn:
+            rows.append(_text_row(start, pending[:length], plain))
+            pending, start = pending[length:], document_id
     table = _table(rows)
     counts = _counts({"source": len(documents), "packed": used}, table, budget)
     require(table, budget, counts, MORE)
@@ -149,11 +158,12 @@ def _around_solution(template: str, question: str) -> tuple[str, str]:
     return before.replace("{question}", question), after.replace("{question}", question)
 
 
-def _text_row(document_id: str, token_ids: list[int], decode: Decode) -> dict[str, object]:
+def _text_row(document_id: str, text: list[int], plain: PlainText) -> dict[str, object]:
+    token_ids = with_begin(plain.begin, text)
     return {
         "problem_id": document_id,
         "question": None,
-        "response": decode(token_ids),
+        "response": plain.decode(text),
         "token_ids": token_ids,
         "prompt_tokens": 0,
         "response_tokens": len(token_ids),
@@ -173,3 +183,27 @@ def _table(rows: list[dict[str, object]]) -> pl.DataFrame:
     return table.with_columns(
         sample=pl.lit(None, dtype=pl.Int32), correctness_ratio=pl.lit(None, dtype=pl.Float64)
     )
+
+
+def check_encoding(path: Path, encoding: str, model: str) -> None:
+    """Refuse a calibration set whose tokens another tokenizer made.
+
+    Args:
+        path: its file; one that does not say (a user's own, or an early one) passes.
+        encoding: digest of how the tokenizer of ``model`` encodes.
+        model: what is pruned, for the message.
+
+    Raises:
+        PruningError: it was made with a tokenizer that encodes otherwise.
+        TableError: the file is not Parquet.
+    """
+    try:
+        made = json.loads(read_spec(path) or "{}").get(ENCODING)
+    except ValueError:  # a user's own table, with metadata of its own
+        return
+    if made not in (None, encoding):
+        raise PruningError(
+            f"{path} was made with another tokenizer (digest {made}) than that of {model} "
+            f"({encoding}): its token ids are other text to this model. Select it for this model "
+            "(`ssgr select --model`), or prune the model that it was selected for."
+        )

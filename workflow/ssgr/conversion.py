@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ssgr.config import Model
 from ssgr.errors import SelectionError, TableError
 from ssgr.sampling.prompts import (
+    PlainText,
     PromptFormat,
     opens_thinking,
-    plain_text_codec,
     prompt_text,
     prompt_text_without_thinking,
     prompt_token_ids,
@@ -94,7 +94,7 @@ class Conversion:
         self.tokenizer = tokenizer
         self.generator = generator
         self.thinking = thinking
-        self._encode, _, self._end = plain_text_codec(tokenizer)
+        self._plain = PlainText.of(tokenizer)
 
     def __call__(self, row: Mapping[str, Any]) -> Converted:
         """Return a response in the format of the pruned model.
@@ -124,7 +124,7 @@ class Conversion:
             "text": text,
             "prompt_token_ids": prompt_token_ids(self.tokenizer, prompt, form),
             "token_ids": [
-                *self._encode(text),
+                *self._plain.encode(text),
                 *(self._ending(row["token_ids"]) if finished else []),
             ],
         }
@@ -145,7 +145,7 @@ class Conversion:
 
     def _ending(self, token_ids: list[int]) -> list[int]:
         """The token that ended the response; another model's is replaced."""
-        return token_ids[-1:] if self.generator is None else [self._end]
+        return token_ids[-1:] if self.generator is None else [self._plain.end]
 
 
 def _answer(parts: Parts, which: str) -> str:

@@ -48,14 +48,15 @@ def export(
         SsgrError: the model is not known, or ``out`` exists or cannot be written.
         TableError: the file holds no calibration set.
         ModelError: the model has no usable tokenizer.
+        PruningError: the file's tokens were made with another tokenizer.
     """
-    from ssgr.sampling.prompts import load_tokenizer
+    from ssgr.calibration import check_encoding
+    from ssgr.sampling.tokenizer import encoding_digest, tokenizer_of
 
     model = model or _model_of(calibration)
-    tokenizer = load_tokenizer(
-        model.location, revision=model.revision, trust_remote_code=model.trust_remote_code
-    )
+    tokenizer = tokenizer_of(model)
     sequences = _sequences(calibration)
+    check_encoding(calibration, encoding_digest(tokenizer), model.location)
     table = dataset(sequences, lambda ids: str(tokenizer.decode(ids)))
     facts = DatasetFacts(
         name=out.name,

@@ -54,13 +54,22 @@ class PruneCommand(Strict):
         from ssgr.cards.facts import origin_of
         from ssgr.cards.model import write_card
         from ssgr.pruning.checkpoint import prune_checkpoint
-        from ssgr.pruning.checks import local_folder
+        from ssgr.pruning.checks import check_folders, local_folder
+        from ssgr.pruning.output.summary import check_encoding
         from ssgr.sparsity import Sparsity
 
         held_back = read(self.held_back, TokenSequences, cast=True) if self.held_back else None
         asked = self.model_dump(exclude={"out", "gpus", "spill", "cap_mb"})
         dense = local_folder(self.model.location, self.model.revision)
         origin = origin_of(self.model, dense, self.calibration, self.out)
+        check_folders(dense, self.out)
+        encoding = self._encoding(dense)
+        self._check_calibration(encoding)
+
+        def finish(folder: Path) -> None:
+            check_encoding(folder, self._encoding(folder))
+            write_card(folder)
+
         report = prune_checkpoint(
             dense,
             self.out,
@@ -73,11 +82,24 @@ class PruneCommand(Strict):
             revision=self.model.revision,
             trust_remote_code=self.model.trust_remote_code,
             spec=describe(prune=asked, **origin),
+            encoding=encoding,
             spill=self.spill,
             cap_mb=self.cap_mb,
-            before_it_appears=write_card,
+            before_it_appears=finish,
         )
         print(report.select("matrix", "sparsity", "relative_error", "seconds"))
+
+    def _encoding(self, folder: Path) -> str:
+        """The digest of how the tokenizer in the model's folder, or a checkpoint's, encodes."""
+        from ssgr.sampling.tokenizer import encoding_digest, tokenizer_of
+
+        return encoding_digest(tokenizer_of(self.model, str(folder)))
+
+    def _check_calibration(self, encoding: str) -> None:
+        from ssgr.calibration import check_encoding
+
+        for path in filter(None, (self.calibration, self.held_back)):
+            check_encoding(path, encoding, self.model.location)
 
     def _calibration(self) -> list["CalibrationSequence"]:
         """The sequences, with the weight of each token that the objective asks for."""
@@ -96,13 +118,9 @@ class PruneCommand(Strict):
         )
 
     def _think_close(self) -> list[int]:
-        from ssgr.sampling.prompts import load_tokenizer
+        from ssgr.sampling.tokenizer import tokenizer_of
 
-        tokenizer = load_tokenizer(
-            self.model.location,
-            revision=self.model.revision,
-            trust_remote_code=self.model.trust_remote_code,
-        )
+        tokenizer = tokenizer_of(self.model)
         token_ids: list[int] = tokenizer.encode(self.model.think_close, add_special_tokens=False)
         if not token_ids:
             raise PruningError(f"the tokenizer has no tokens for {self.model.think_close!r}")

@@ -1,6 +1,7 @@
 """`sample` and `sample-shard`: responses to problems, as a table or as a shard of the pool."""
 
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from ssgr.shared import check_rights
 from ssgr.tables import Problems, Responses, read, read_spec, write
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from ssgr.sampling import EarlyStop, Engine, Journal, Sampled
 
 
@@ -51,11 +54,22 @@ class SampleCommand(Strict):
         link(self.out, out)
 
     def _sample(self, problems: pl.DataFrame, spec: str, out: Path) -> None:
-        from ssgr.sampling import Journal
+        from ssgr.pruning.output.summary import check_encoding
+        from ssgr.sampling import Journal, tokenizer_of
+        from ssgr.sampling.tokenizer import encoding_digest
 
+        tokenizer = tokenizer_of(self.model, self.checkpoint)
+        if self.checkpoint:
+            check_encoding(Path(self.checkpoint), encoding_digest(tokenizer))
         journal = Journal.open(out.with_name(f".{out.name}.journal"), spec)
         sampled = _sample(
-            self.model, self.checkpoint, self.gpus, problems, self.sampling, journal=journal
+            self.model,
+            self.checkpoint,
+            self.gpus,
+            problems,
+            self.sampling,
+            tokenizer,
+            journal=journal,
         )
         write(sampled.responses, Responses, out, spec)
         journal.remove()
@@ -90,6 +104,7 @@ class SampleShardCommand(Strict):
         shard = Shard(self.shard, manifest, self.needs, self.judging.identity, asked, base)
         if len(problems) and self._is_work(shard):  # a wave may reach beyond the source's end
             self._check_leave(shard)
+            shard = self._encoding_known(shard)
             shard.claim()
             with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
                 shard = shard.adopted()
@@ -106,6 +121,21 @@ class SampleShardCommand(Strict):
     def _is_work(self, shard: Shard) -> bool:
         return self._lacks(shard) or shard.inherits()
 
+    def _encoding_known(self, shard: Shard) -> Shard:
+        """The shard whose manifest says how the tokenizer reads, if something is to be drawn."""
+        from ssgr.sampling.tokenizer import encoding_digest
+
+        if not self._lacks(shard):
+            return shard
+        encoding = {store.ENCODING: encoding_digest(self._tokenizer)}
+        return replace(shard, manifest={**shard.manifest, **encoding})
+
+    @cached_property
+    def _tokenizer(self) -> "PreTrainedTokenizerBase":
+        from ssgr.sampling.tokenizer import tokenizer_of
+
+        return tokenizer_of(self.model)
+
     def _check_leave(self, shard: Shard) -> None:
         check_rights(self.shard, self.pool)
         if not self.draw and self._lacks(shard):
@@ -118,10 +148,12 @@ class SampleShardCommand(Strict):
         from ssgr.sampling import EarlyStop, Journal
         from ssgr.sampling.engine import versions
 
-        spec = describe(**shard.manifest, questions=asked.questions)
-        journal = Journal.open(shard.journal, spec)
+        manifest = store.manifest(self.model, self.sampling)  # a journal of before goes on
+        journal = Journal.open(shard.journal, describe(**manifest, questions=asked.questions))
         early = EarlyStop(self.needs, self.judging) if self.needs.demands is not None else None
-        draw = partial(_sample, self.model, None, self.gpus, problems, self.sampling)
+        draw = partial(
+            _sample, self.model, None, self.gpus, problems, self.sampling, self._tokenizer
+        )
         sampled = draw(journal=journal, earlier=shard.responses(), early_stop=early)
         shard.grow(
             sampled.responses,
@@ -139,17 +171,17 @@ def _sample(
     gpus: int | None,
     problems: pl.DataFrame,
     sampling: Sampling,
+    tokenizer: "PreTrainedTokenizerBase",
     *,
     journal: "Journal",
     earlier: pl.DataFrame | None = None,
     early_stop: "EarlyStop | None" = None,
 ) -> "Sampled":
     """Sample from a registry entry, or from a pruned folder in its place."""
-    from ssgr.sampling import PromptFormat, load_tokenizer, sample
+    from ssgr.sampling import PromptFormat, sample
 
     folder = checkpoint or model.location
     revision = None if checkpoint else model.revision
-    tokenizer = load_tokenizer(folder, revision=revision, trust_remote_code=model.trust_remote_code)
     return sample(
         problems,
         name=Path(folder).name,
@@ -157,6 +189,7 @@ def _sample(
         sampling=sampling,
         engine=partial(_engine, model, folder, revision, gpus),
         tokenizer=tokenizer,
+        tags=(model.think_open, model.think_close),
         journal=journal,
         earlier=earlier,
         early_stop=early_stop,

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -12,6 +11,7 @@ from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
 from ssgr.errors import PoolError, SsgrError
 from ssgr.pool import receipts
+from ssgr.pool.store import encoding_of
 from ssgr.provenance import describe
 from ssgr.selection import LENGTH_RULES, Tally, choose, funnel, merge, tally
 from ssgr.settling import Demand, settled
@@ -27,11 +27,6 @@ from ssgr.tables import (
     write,
 )
 from ssgr.whole import write_text
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from ssgr.conversion import Conversion
 
 COUNTS = "funnel.parquet"
 UNDECIDED = "undecided (stopped early under another grader)"
@@ -170,9 +165,12 @@ class SelectCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Select and write."""
+        from ssgr.calibration import ENCODING
+
         make = self._from_reference if self.length in REFERENCE_LENGTHS else self._from_pool
-        calibration, funnel = make()
-        spec = describe(select=self.model_dump(exclude={"pool", "candidates", "out", "funnel"}))
+        calibration, funnel, encoding = make()
+        asked = self.model_dump(exclude={"pool", "candidates", "out", "funnel"})
+        spec = describe(select=asked, **({ENCODING: encoding} if encoding else {}))
         write(funnel, Funnel, self.funnel, spec)
         visited = json.dumps(_visited(self.candidates), indent=1) + "\n"
         write_text(self.out.with_name(VISITED), visited)
@@ -182,8 +180,10 @@ class SelectCommand(Strict):
         write(calibration[: self.budget.sequences], Calibration, self.out, spec)
         print(funnel)
 
-    def _from_pool(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _from_pool(self) -> tuple[pl.DataFrame, pl.DataFrame, str | None]:
+        """The table, its funnel, and the digest of the tokenizer that made its tokens."""
         from ssgr.calibration import of_responses
+        from ssgr.sampling.tokenizer import encoding_digest, tokenizer_of
 
         if self.candidates is None or self.pool is None:
             raise SsgrError(
@@ -195,17 +195,17 @@ class SelectCommand(Strict):
         chosen, counts = choose(found, self.budget)
         problems = read(self.problems, Problems)
         shards = self._parts(self.pool, chosen)
-        return of_responses(chosen, shards, problems, self.budget, self._conversion()), counts
-
-    def _conversion(self) -> "Conversion | None":
-        """What brings the responses into the pruned model's format; None if they are in it."""
         if self.thinking and self.generator is None:
-            return None
+            encoding = encoding_of(self.pool / part for part in chosen["part"].unique())
+            return of_responses(chosen, shards, problems, self.budget), counts, encoding
         from ssgr.conversion import Conversion
 
-        return Conversion(
-            self.model, self._tokenizer(), generator=self.generator, thinking=self.thinking
+        tokenizer = tokenizer_of(self.model)
+        convert = Conversion(
+            self.model, tokenizer, generator=self.generator, thinking=self.thinking
         )
+        table = of_responses(chosen, shards, problems, self.budget, convert)
+        return table, counts, encoding_digest(tokenizer)
 
     def _parts(self, pool: Path, chosen: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The chosen rows of each part that has some, one part in memory at a time."""
@@ -214,22 +214,16 @@ class SelectCommand(Strict):
             part = receipts.open_part(pool, reference, Responses)
             yield part.join(rows, on=["problem_id", "sample"], how="semi")
 
-    def _tokenizer(self) -> "PreTrainedTokenizerBase":
-        from ssgr.sampling.prompts import load_tokenizer
-
-        return load_tokenizer(
-            self.model.location,
-            revision=self.model.revision,
-            trust_remote_code=self.model.trust_remote_code,
-        )
-
-    def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame, str | None]:
         from ssgr.calibration import of_documents, of_solutions
-        from ssgr.sampling.prompts import plain_text_codec
+        from ssgr.sampling.prompts import PlainText
+        from ssgr.sampling.tokenizer import encoding_digest, tokenizer_of
 
-        encode, decode, end = plain_text_codec(self._tokenizer())
+        tokenizer = tokenizer_of(self.model)
+        plain = PlainText.of(tokenizer)
         if self.length == "text":
-            documents = read(self.problems, Documents)
-            return of_documents(documents, encode, decode, end, self.budget)
-        problems = read(self.problems, Problems)
-        return of_solutions(problems, encode, end, self.solution_template, self.budget)
+            made = of_documents(read(self.problems, Documents), plain, self.budget)
+        else:
+            problems = read(self.problems, Problems)
+            made = of_solutions(problems, plain, self.solution_template, self.budget)
+        return *made, encoding_digest(tokenizer)

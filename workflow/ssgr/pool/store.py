@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import file_digest, sha256
@@ -30,6 +30,8 @@ from ssgr.shared import (
 )
 
 MANIFEST = "manifest.json"
+ENCODING = "encoding"
+"""Of the manifest: the digest of how the tokenizer encodes; pools of before have none."""
 SOURCE_OF_MODEL = {"path", "revision", "dtype", "trust_remote_code"}
 TURNS = {"system", "chat", "chat_template_kwargs"}
 """What changes a prompt besides `prompt`; named only where set, so that older pools stay valid."""
@@ -142,7 +144,9 @@ def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:
     except (OSError, ValueError) as error:
         raise PoolError(f"{path} is not readable JSON ({error}): restore it, or purge") from error
     for part, value in wanted.items():
-        if stored.get(part) != value:
+        if part == ENCODING:
+            _check_encoding(path, stored.get(ENCODING), value)
+        elif stored.get(part) != value:
             raise PoolError(
                 f"{path} says {part} = {json.dumps(stored.get(part))}, the configuration says "
                 f"{json.dumps(value)}. A pool never mixes two: give this one another name "
@@ -150,6 +154,36 @@ def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:
                 "(ssgr pool purge)."
             )
     return sha256(data).hexdigest()[:16]
+
+
+def _check_encoding(path: Path, stored: object, wanted: object) -> None:
+    if stored not in (None, wanted):
+        raise PoolError(
+            f"{path} was drawn with a tokenizer that encodes otherwise (digest {stored}) than the "
+            f"model's does now ({wanted}): another version of transformers reads it otherwise, or "
+            "its files were replaced. A pool never mixes two: install what drew it, or give this "
+            "one another pool.path, or purge what the pool holds of it (ssgr pool purge)."
+        )
+
+
+def encoding_of(parts: Iterable[Path]) -> str | None:
+    """Return the digest of the tokenizer that drew some parts; None where it is not known.
+
+    Raises:
+        PoolError: they were drawn with several.
+    """
+    known: dict[str, Path] = {}
+    for path in sorted({part.with_name(MANIFEST) for part in parts}):
+        try:
+            found = json.loads(path.read_bytes()).get(ENCODING)
+        except (OSError, ValueError) as error:
+            raise PoolError(f"{path} is not readable JSON ({error}): restore it") from error
+        if found:
+            known[found] = path
+    if len(known) > 1:
+        named = ", ".join(map(str, known.values()))
+        raise PoolError(f"{named} were drawn with tokenizers that encode differently")
+    return next(iter(known), None)
 
 
 def check_shard_size(folder: Path, size: int) -> None:

@@ -63,6 +63,7 @@ def prune_checkpoint(
     revision: str | None = None,
     trust_remote_code: bool = False,
     spec: str = "",
+    encoding: str = "",
     spill: Path | None = None,
     cap_mb: int = 4096,
     before_it_appears: Callable[[Path], None] | None = None,
@@ -82,6 +83,7 @@ def prune_checkpoint(
         revision: commit or tag of a hub id.
         trust_remote_code: run Python code that the model folder brings.
         spec: what made this checkpoint, as JSON, stored in its metadata.
+        encoding: digest of how the model's tokenizer encodes, kept in `pruning.json`.
         spill: folder for hidden states beyond the cap; None is the work folder.
         cap_mb: MB of hidden states kept in memory.
         before_it_appears: called with the finished folder before it gets its name (model card).
@@ -113,7 +115,8 @@ def prune_checkpoint(
         if not _is_in_place(work, out):
             pruned = _prune(task, work, spill or work.folder, cap_mb * MB)
             assemble(decoder, source, work.checkpoint)
-            reports.write(work.checkpoint, pruned.blocks, _summary(task, work, pruned, spec), spec)
+            summary = _summary(task, work, pruned, spec).model_copy(update={"encoding": encoding})
+            reports.write(work.checkpoint, pruned.blocks, summary, spec)
             if before_it_appears is not None:
                 before_it_appears(work.checkpoint)
             put_in_place(work.checkpoint, out)

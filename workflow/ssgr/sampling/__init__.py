@@ -27,8 +27,9 @@ from ssgr.sampling.engine import (
     load_engine,
 )
 from ssgr.sampling.journal import Journal
-from ssgr.sampling.prompts import PromptFormat, load_tokenizer, render_prompt
+from ssgr.sampling.prompts import PromptFormat, render_prompt
 from ssgr.sampling.seeds import response_seed
+from ssgr.sampling.tokenizer import load_tokenizer, text_decoder, tokenizer_of
 from ssgr.settling import Needs
 from ssgr.tables import Responses
 
@@ -54,6 +55,7 @@ __all__ = [
     "response_seed",
     "responses_table",
     "sample",
+    "tokenizer_of",
 ]
 
 EngineLoader = Callable[[int], Engine]
@@ -84,6 +86,7 @@ def sample(
     sampling: Sampling,
     engine: EngineLoader,
     tokenizer: "PreTrainedTokenizerBase",
+    tags: Sequence[str] = ("<think>", "</think>"),
     journal: Journal | None = None,
     earlier: pl.DataFrame | None = None,
     early_stop: EarlyStop | None = None,
@@ -98,6 +101,7 @@ def sample(
         sampling: how responses are drawn.
         engine: loads the model; not called if nothing is missing.
         tokenizer: the model's own.
+        tags: the model's think tags, which stay in the text even as special tokens.
         journal: where responses are kept as they finish; what it holds is not drawn again.
         earlier: Responses that exist already and are not drawn again.
         early_stop: what is needed; None draws all n responses of every problem.
@@ -105,21 +109,22 @@ def sample(
 
     Returns:
         What was drawn or found in the journal, sorted by problem and sample. ``text`` leaves out
-        special tokens; ``<think>`` tags stay when the tokenizer declares them as ordinary added
-        tokens.
+        special tokens other than ``tags``.
 
     Raises:
-        TableError: an id twice.
+        TableError: an id twice, or ``earlier`` responses to other prompts.
         ConfigError, ModelError: see `render_prompt` and the engine.
     """
     prompts = prompts_of(problems, tokenizer, template)
+    decode = text_decoder(tokenizer, tags)
     kept = list(journal.known) if journal else []
     known = [(response.problem_id, response.sample) for response in kept]
     if earlier is not None:
+        _check_prompts(prompts, earlier)
         known += earlier.select("problem_id", "sample").rows()
 
     def table(responses: Sequence[Response]) -> pl.DataFrame:
-        return responses_table(responses, prompts, tokenizer)
+        return responses_table(responses, prompts, decode)
 
     seconds = 0.0
     with ExitStack() as stack:
@@ -165,8 +170,23 @@ def prompts_of(
     ]
 
 
+def _check_prompts(prompts: Sequence[Prompt], earlier: pl.DataFrame) -> None:
+    """Refuse to add to responses whose prompts were made of other tokens."""
+    now = {prompt.problem_id: list(prompt.token_ids) for prompt in prompts}
+    for problem_id, then in earlier.select("problem_id", "prompt_token_ids").iter_rows():
+        if now.get(problem_id, then) != then:
+            raise TableError(
+                f"Earlier responses to problem {problem_id!r} were drawn to a prompt of "
+                f"{len(then)} tokens, which is now made of {len(now[problem_id])} others: the "
+                "model's chat template or tokenizer, or the way it is read, has changed. Draw "
+                "into another pool.path, or purge those responses (ssgr pool purge)."
+            )
+
+
 def responses_table(
-    responses: Sequence[Response], prompts: Sequence[Prompt], tokenizer: "PreTrainedTokenizerBase"
+    responses: Sequence[Response],
+    prompts: Sequence[Prompt],
+    decode: Callable[[Sequence[int]], str],
 ) -> pl.DataFrame:
     """Return responses to ``prompts`` as a Responses table, sorted by problem and sample."""
     prompt_ids = {prompt.problem_id: list(prompt.token_ids) for prompt in prompts}
@@ -176,12 +196,7 @@ def responses_table(
         "sample": [r.sample for r in ordered],
         "prompt_token_ids": [prompt_ids[r.problem_id] for r in ordered],
         "token_ids": [list(r.token_ids) for r in ordered],
-        "text": [
-            tokenizer.decode(
-                list(r.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            for r in ordered
-        ],
+        "text": [decode(r.token_ids) for r in ordered],
         "finish_reason": [r.finish_reason for r in ordered],
         "tokens": [len(r.token_ids) for r in ordered],
         "mean_logprob": [r.mean_logprob for r in ordered],

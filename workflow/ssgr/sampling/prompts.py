@@ -5,7 +5,7 @@ writes by itself (the begin-of-text token, an opened ``<think>``, an empty think
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 
 from ssgr.config import Model
 from ssgr.errors import ConfigError, ModelError
+from ssgr.sampling.tokenizer import begin_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,32 +40,6 @@ class PromptFormat:
     def of(model: Model) -> "PromptFormat":
         """Return the format of a registry entry."""
         return PromptFormat(model.prompt, model.system, model.chat, model.chat_template_kwargs)
-
-
-def load_tokenizer(
-    folder: str, *, revision: str | None = None, trust_remote_code: bool = False
-) -> "PreTrainedTokenizerBase":
-    """Load the tokenizer of a model folder or hub name.
-
-    Raises:
-        ModelError: there is no tokenizer, or it cannot be read.
-    """
-    from transformers import AutoTokenizer
-
-    advice = (
-        "Save one next to the weights (tokenizer.json and tokenizer_config.json), for example by "
-        "AutoTokenizer.from_pretrained(BASE_MODEL).save_pretrained(FOLDER)."
-    )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, revision=revision or "main", trust_remote_code=trust_remote_code
-        )
-    except Exception as error:  # transformers raises half a dozen unrelated types here
-        raise ModelError(f"No usable tokenizer in {folder}: {error}\n{advice}") from error
-    # transformers builds an empty tokenizer from config.json alone
-    if len(tokenizer) == 0 or not tokenizer("1 + 1")["input_ids"]:
-        raise ModelError(f"The tokenizer of {folder} is empty: no vocabulary there. {advice}")
-    return tokenizer
 
 
 def render_prompt(
@@ -138,10 +113,8 @@ def prompt_token_ids(
     A chat template writes all special tokens itself; plain text gets the tokenizer's own before
     it (begin of text), and never an end.
     """
-    ids = list(tokenizer(text, add_special_tokens=not form.chat)["input_ids"])
-    while not form.chat and ids and ids[-1] == tokenizer.eos_token_id:
-        ids.pop()
-    return ids
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return ids if form.chat else with_begin(begin_ids(tokenizer), ids)
 
 
 def knows_switch(tokenizer: "PreTrainedTokenizerBase", name: str) -> bool:
@@ -182,21 +155,39 @@ def prompt_text_without_thinking(
     return text
 
 
-def plain_text_codec(
-    tokenizer: "PreTrainedTokenizerBase",
-) -> tuple[Callable[[str], list[int]], Callable[[list[int]], str], int]:
-    """Return encode and decode for text without chat markup, and the end-of-text token's id.
+@dataclass(frozen=True)
+class PlainText:
+    """How text without chat markup is encoded.
 
-    Raises:
-        ModelError: the tokenizer has no end-of-text token.
+    ``begin`` is what the tokenizer puts before a text (begin of text, for many), ``end`` its
+    end-of-text token; `encode` adds neither.
     """
-    if tokenizer.eos_token_id is None:
-        raise ModelError(f"the tokenizer of {tokenizer.name_or_path} names no eos_token")
 
-    def encode(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False))
+    encode: Callable[[str], list[int]]
+    decode: Callable[[list[int]], str]
+    begin: list[int]
+    end: int
 
-    def decode(token_ids: list[int]) -> str:
-        return str(tokenizer.decode(token_ids))
+    @staticmethod
+    def of(tokenizer: "PreTrainedTokenizerBase") -> "PlainText":
+        """Return how a tokenizer does it.
 
-    return encode, decode, int(tokenizer.eos_token_id)
+        Raises:
+            ModelError: it has no end-of-text token.
+        """
+        if tokenizer.eos_token_id is None:
+            raise ModelError(f"the tokenizer of {tokenizer.name_or_path} names no eos_token")
+
+        def encode(text: str) -> list[int]:
+            return list(tokenizer.encode(text, add_special_tokens=False))
+
+        def decode(token_ids: list[int]) -> str:
+            return str(tokenizer.decode(token_ids))
+
+        return PlainText(encode, decode, begin_ids(tokenizer), int(tokenizer.eos_token_id))
+
+
+def with_begin(begin: Sequence[int], token_ids: Sequence[int]) -> list[int]:
+    """Return a text's tokens with the tokenizer's own in front, which stand there once."""
+    there = list(token_ids[: len(begin)]) == list(begin)
+    return [*([] if there else begin), *token_ids]

@@ -176,7 +176,7 @@ def load_reader(model: str, settings: EngineSettings) -> AnswerReader:
     """
     from transformers import AutoConfig, GenerationConfig
 
-    from ssgr.sampling.prompts import load_tokenizer
+    from ssgr.sampling.tokenizer import load_tokenizer
 
     revision = settings.revision or "main"
     trust = settings.trust_remote_code

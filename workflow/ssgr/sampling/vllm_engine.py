@@ -90,6 +90,7 @@ def _arguments(model_folder: str, settings: EngineSettings) -> dict[str, Any]:
         "revision": settings.revision,
         "dtype": settings.dtype,
         "trust_remote_code": settings.trust_remote_code,
+        "skip_tokenizer_init": True,  # token ids come and go: vLLM reads and writes no text
         "max_num_seqs": settings.batch_size,
         "max_model_len": length,
         "disable_log_stats": True,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from ssgr.errors import TableError
+from ssgr.errors import ModelError, TableError
 from ssgr.sparsity import Sparsity
 
 MATRICES = "pruning.parquet"
@@ -31,7 +31,8 @@ class Summary(BaseModel):
     """How a checkpoint was made and what came out; ``spec`` is what asked for it.
 
     ``sparsity`` is a key of `Sparsity`, ``warnings`` are of the checkpoint as a whole, in words.
-    ``work`` is the digest of what decides the result (`ssgr.pruning.progress`).
+    ``work`` is the digest of what decides the result (`ssgr.pruning.progress`), ``encoding`` that
+    of how the dense model's tokenizer encodes (`ssgr.sampling.tokenizer`), empty if not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +45,7 @@ class Summary(BaseModel):
     versions: dict[str, str] = {}
     device: str = ""
     work: str = ""
+    encoding: str = ""
 
     @field_validator("spec", mode="before")
     @classmethod
@@ -54,6 +56,27 @@ class Summary(BaseModel):
     def pattern(self) -> Sparsity:
         """The sparsity that was asked for."""
         return Sparsity.parse(self.sparsity)
+
+
+def check_encoding(folder: Path, encoding: str) -> None:
+    """Refuse a checkpoint whose tokenizer does not encode as that of its dense model did.
+
+    Args:
+        folder: a checkpoint; another model's folder, or one that does not say, passes.
+        encoding: the digest of how its tokenizer encodes.
+
+    Raises:
+        ModelError: it is another one.
+        TableError: `pruning.json` is not a summary.
+    """
+    said = read_summary(folder).encoding if (folder / SUMMARY).is_file() else ""
+    if said not in ("", encoding):
+        raise ModelError(
+            f"the tokenizer in {folder} encodes otherwise (digest {encoding}) than that of the "
+            f"dense model did when it was pruned ({said}): the model would be asked something "
+            "else than the dense one. Restore its tokenizer files, prune again, or install the "
+            "version of transformers that it was pruned with (pruning.json names it)."
+        )
 
 
 def read_summary(folder: Path) -> Summary:
