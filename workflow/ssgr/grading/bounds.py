@@ -37,7 +37,14 @@ _TURNED = {
     "\\geqslant": "\\le",
     "\\geqq": "\\le",
 }
-_OUTWARD = re.compile(r"\]([^\[\](),]+),([^\[\](),]+)\[")
+_SET_SIGN = r"\\(?:cup|cap|setminus)(?![a-zA-Z])"
+_CLOSER = re.compile(rf"\[(?=\s*(?:$|{_SET_SIGN}|=|\\text|,\s*(?:\\left\s*)?\]))|(?<=\\right)\s*\[")
+_OPENER = re.compile(
+    rf"((?:^|{_SET_SIGN}|\\(?:in|left)(?![a-zA-Z])|=|\),|\\text\s*\{{[^{{}}]*\}})\s*)\]"
+)
+_CLOSED_INFINITY = re.compile(
+    r"\\infty\s*(?:\\right\s*)?(?P<above>\])|\[\s*-\s*(?P<below>\\infty)(?![a-zA-Z])"
+)
 _INFINITE = "\\infty"
 
 
@@ -65,6 +72,18 @@ def condition(normal: str) -> str:
     return f"{name} {turned} -({bound}) \\text{{ or }} {name} {sign} {bound}"
 
 
+def with_round_brackets(normal: str) -> str:
+    """Return ``(2, 3]`` for ``]2, 3]``, as intervals are written in French."""
+    if "," not in normal and ";" not in normal:
+        return normal
+    return _OPENER.sub(r"\1(", _CLOSER.sub(")", normal))
+
+
+def closed_infinities(normal: str) -> set[str]:
+    """Which infinite ends are said to belong to an interval: "above", "below"."""
+    return {str(found.lastgroup) for found in _CLOSED_INFINITY.finditer(normal)}
+
+
 def split_domain(normal: str) -> tuple[str, str | None]:
     r"""Return ``\pi k`` and "Z" of ``\pi k, k \in \mathbb{Z}``; None if no domain is said."""
     match = _DOMAIN.search(normal)
@@ -76,9 +95,7 @@ def split_domain(normal: str) -> tuple[str, str | None]:
 
 def parse_bounds(normal: str) -> Bounds | None:
     """Parse an interval, a chain of inequalities or two that both hold; None for anything else."""
-    text = condition(normal)
-    if outward := _OUTWARD.fullmatch(text):
-        return Bounds(None, outward[1].strip(), outward[2].strip(), False, False)
+    text = with_round_brackets(condition(normal))
     parts = parse_parts(_BOTH.sub(" and ", text))
     if parts is None:
         return _relation(text)

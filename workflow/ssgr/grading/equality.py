@@ -6,7 +6,7 @@ Imports sympy (`ssgr.grading.algebra`), so it is imported late, and in a child p
 import re
 
 from ssgr.grading.algebra import equal, near, parse
-from ssgr.grading.bounds import condition, parse_bounds, split_domain
+from ssgr.grading.bounds import closed_infinities, condition, parse_bounds, split_domain
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.names import same_named, same_point
 from ssgr.grading.notation import read, spelling
@@ -22,7 +22,7 @@ _POINTS = re.compile(r"[A-Z]{3,}")
 _ROMAN = re.compile(r"[IVX]+")
 _ANGLE = re.compile(r"m?\\angle\s*\{?\s*([A-Z]{3})\s*\}?")
 _SEGMENT = re.compile(r"(?:\\overline\s*\{\s*)?([A-Z]{2})\s*\}?")
-_RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|leq|geq|ne|neq|leqslant|geqslant)(?![a-zA-Z])")
+_RELATION = re.compile(r"[<>]|\\(?:in|le|ge|lt|gt|leq|geq|ne|neq|leqslant|geqslant)(?![a-zA-Z])")
 
 DEEPEST = 4
 """Parts of parts are compared so deep."""
@@ -80,6 +80,8 @@ def _same_value(gold: str, answer: str, conventions: Conventions, depth: int) ->
         said = same_named(gold, answer, lambda x, y: _same(x, y, conventions, depth + 1))
         if said is not None:
             return said
+    if closed_infinities(gold) != closed_infinities(answer):
+        return False
     if _same_bounds(gold, answer, conventions, depth):
         return True
     if depth < DEEPEST and (gold, answer) != (last := (last_set(gold), last_set(answer))):
@@ -180,13 +182,20 @@ def _same_parts(gold: Parts, answer: Parts, conventions: Conventions, depth: int
 def _is_union(parts: Parts) -> bool:
     r"""Whether it is `A \cup B`, or relations joined by `or`."""
     return parts.opening == "union" or (
-        parts.closing == "or" and all(map(_RELATION.search, parts.parts))
+        parts.closing == "or" and any(_RELATION.search(part) for part in parts.parts)
     )
 
 
 def _flat(parts: Parts) -> list[str]:
-    r"""The parts of a list, those with ``\pm`` as two."""
-    if parts.opening != "":
+    r"""The parts of a list, those with ``\pm`` as two, and of a union, a set as its points."""
+    if parts.opening == "union":
+        inside = [parse_parts(part) for part in parts.parts]
+        return [
+            point
+            for part, points in zip(parts.parts, inside, strict=True)
+            for point in (points.parts if points and points.opening == "{" else (part,))
+        ]
+    if parts.opening not in ("", "{"):
         return list(parts.parts)
     inner = [parse_parts(part) if "\\pm" in part else None for part in parts.parts]
     return [

@@ -28,7 +28,8 @@ _APPROXIMATED = re.compile(
 _TURNED = re.compile(rf"\s*(?P<value>[^=<>]+?)\s*=\s*(?P<name>{_NAME})\s*")
 _BRACKETS = r"(?:\\left\s*)?\((?:[^()]|\([^()]*\))*+\)"
 _POINT = re.compile(
-    rf"(?P<lead>(?:^|[{{]|{_BETWEEN})\s*)(?:\\text\s*\{{\s*[Pp]oints?\s*\}}\s*)?(?P<name>[A-Z](?:_\{{?\w\}}?)?'*)\s*(?P<point>{_BRACKETS})"
+    rf"(?P<lead>(?:^|[{{]|{_BETWEEN})\s*)(?:\\text\s*\{{\s*[Pp]oints?\s*\}}\s*)?"
+    rf"(?P<name>[A-Z](?:_\{{?\w\}}?)?'*)\s*(?P<point>{_BRACKETS})"
     r"(?=\s*(?:[,;}\\]|and|or|$))"
 )
 _TUPLE = re.compile(rf"(?<![\w}})])(?<!\\right\)){_BRACKETS}")

@@ -8,6 +8,7 @@ linear in the length of the text.
 import re
 from functools import lru_cache
 
+from ssgr.grading.bounds import with_round_brackets
 from ssgr.grading.boxes import joined_boxes, last_box
 from ssgr.grading.characters import from_unicode
 from ssgr.grading.conventions import Conventions
@@ -25,7 +26,11 @@ _STYLE = re.compile(
 )
 _DOTS = re.compile(r"\\(?:[lc]dots|dots[cb])(?![a-zA-Z])|\.\.\.|…")
 _COLON = re.compile(rf"\{{:\}}|{_TEXT_COMMAND}\{{\s*:\s*\}}")
-_NUMBERS = re.compile(r"\\([CNQRZ])(?![a-zA-Z])")
+_SIZE = re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])\s*")
+_NUMBERS = re.compile(
+    r"\\(?:mathbb|mathds|Bbb)\s*(?:\{\s*([A-Z])\s*\}|([A-Z])(?![a-zA-Z]))|\\([CNQRZ])(?![a-zA-Z])"
+    r"|(?<=\\in)\s*\\(?:mathbf|mathrm|boldsymbol)\s*\{?([CNQRZ])\}?(?![a-zA-Z])"
+)
 _ROOT_OF = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _SLANTED = re.compile(r"\\(?:nicefrac|sfrac|xfrac)(?![a-zA-Z])")
 _CONSTANT_FONT = re.compile(r"\\(?:mathrm|operatorname|text)\s*\{([ie])\}")
@@ -79,7 +84,8 @@ def normalise(answer: str) -> str:
 
 def _without_fonts(text: str) -> str:
     """Return the text without commands that change its looks only."""
-    text = _NUMBERS.sub(r"\\mathbb{\1}", _STYLE.sub("", text))
+    text = _SIZE.sub("", text) if "ig" in text else text
+    text = _NUMBERS.sub(r"\\mathbb{\1\2\3\4}", _STYLE.sub("", text))
     text = _ROOT_OF.sub(r"\\sqrt{\1}", _SLANTED.sub(r"\\frac", text))
     text = _POUNDS.sub("£", _BOLD_NUMBER.sub(r"\1", text))
     text = _CONSTANT_FONT.sub(r"\1", _VECTOR_FONT.sub(r"\1", text))
@@ -91,7 +97,7 @@ def read(answer: str, conventions: Conventions) -> str:
     """Return the normalised answer as the conventions read it (decimal comma, approximate tail)."""
     joined = joined_boxes(answer) if conventions.boxes == "joined" else None
     text = without_braces(normalise(joined or answer))
-    text = with_equals_signs(text)
+    text = with_round_brackets(with_equals_signs(text))
     if mark := _APPROXIMATELY.search(text):
         before, after = text[: mark.start()].strip(), text[mark.end() :].strip()
         text = before if before and conventions.approximate_tail else after or before
@@ -105,7 +111,7 @@ def _decimal_point(match: re.Match[str]) -> str:
     return match[0] if _THOUSANDS.fullmatch(match[0]) else f"{match[1]}.{match[2]}"
 
 
-_LAYOUT = re.compile(r"\\(?:left|right|displaystyle|bigl?|bigr|Bigl?|Bigr)(?![a-zA-Z])")
+_LAYOUT = re.compile(r"\\(?:left|right|displaystyle)(?![a-zA-Z])")
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SPACE = re.compile(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])")
 _SHORT_GROUP = re.compile(r"([\^_])\{(\w)\}")

@@ -33,6 +33,7 @@ _ASSIGNED = re.compile(
 )
 _WHOLE_TEXT = re.compile(r"\\(?:text|mathrm|textrm|mbox)\s*\{([^{}]*)\}")
 _ALTERNATIVES = re.compile(r"(?:(?!\band\b)[^,;])*\bor\b(?:(?!\band\b)[^,;])*")
+_BRACKETED = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _PLUS_OR_MINUS = re.compile(r"\\pm(?![a-zA-Z])")
 
 
@@ -78,7 +79,7 @@ def parse_parts(normal: str) -> Parts | None:
     if len(united := _split(text, "union")) > 1:
         return Parts("union", united, "union")
     if len(parts := _split(text, "")) > 1:
-        return Parts("", parts, "or" if _ALTERNATIVES.fullmatch(text) else "")
+        return Parts("", parts, "or" if _ALTERNATIVES.fullmatch(_BRACKETED.sub("", text)) else "")
     if len(both := _PLUS_OR_MINUS.split(text)) == 2:
         return Parts("", (f"{both[0]}+{both[1]}", f"{both[0]}-{both[1]}"), "")
     return None
