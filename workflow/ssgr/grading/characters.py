@@ -27,6 +27,8 @@ _SYMBOLS = {
     "\N{DOUBLE-STRUCK CAPITAL R}": r"\mathbb{R}",
     "\N{DOUBLE-STRUCK CAPITAL Z}": r"\mathbb{Z}",
     "°": r"^\circ ",
+    "\N{DEGREE CELSIUS}": r"^\circ C",
+    "\N{DEGREE FAHRENHEIT}": r"^\circ F",
     "º": r"^\circ ",
     "“": '"',
     "”": '"',

@@ -18,7 +18,14 @@ from ssgr.grading.words import from_words
 
 _TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
 _THOUSANDS_GAP = re.compile(r"(?<=\d)(?:\{,\}|,\\! ?|\\[,;:! ]|~)(?=\d{3}(?!\d))")
-_DELIMITER = re.compile(r"(?<!\\)(?:\$+|\\[()\[\]]|\\(?:math|text)dollar(?![a-zA-Z]))|\\\$")
+_MONEY = re.compile(r"(?:US\s*)?(?:\\\$|\\(?:math|text)dollar(?![a-zA-Z])(?:\{\})?)")
+_SIGN_IN_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*(?:US\s*)?(\\\$|[€£¥₹¢])\s*\}}")
+_LONE_DOLLAR = re.compile(r"(\s*-?)\$(?=\s*-?\.?\d)")
+_UNESCAPED = re.compile(r"(?<!\\)\$")
+_CENTS = re.compile(r"\\(?:text)?cents?(?![a-zA-Z])")
+_DELIMITER = re.compile(
+    r"(?<!\\)(?:\$+|\\[()\[\]])|(?<![\d}])\\\$(?!\s*(?:-?[\d.]|\\[dt]?frac|[a-zA-Z]))"
+)
 _THIN_SPACE = re.compile(r"(?<!\\)\\[,;: ]|~")
 _DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[a-zA-Z])")
 _STYLE = re.compile(
@@ -51,18 +58,28 @@ _DEGREE = re.compile(
     r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b|"
     rf"(?:{_TEXT_COMMAND}\{{\s*)?(?<![a-zA-Z])degrees?\b(?:\s*\}})?)"
 )
+_TEMPERATURE = re.compile(
+    rf"\s*(?:\{{\s*\}}\s*)?(?:{_TEXT_COMMAND}\{{\s*)?(?:\^\s*\{{?\s*\\circ(?![a-zA-Z])|\\degree(?![a-zA-Z])"
+    rf"|(?<![a-zA-Z])deg(?:rees?)?\b)(?:\s|[{{}}]|{_TEXT_COMMAND}|\\rm(?![a-zA-Z]))*"
+    r"(?P<scale>[CFK]|[Cc]elsius|[Ff]ahrenheit)(?![a-zA-Z])(?P<close>[\s}]*)"
+)
 _APPROXIMATELY = re.compile(r"\\approx(?:eq)?(?![a-zA-Z])|≈|\\simeq(?![a-zA-Z])")
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}")
 
 
-@lru_cache(maxsize=8192)
 def normalise(answer: str) -> str:
     r"""Return the same value in plain LaTeX: no look-alike characters, no ``$``, no thin spaces.
 
     If the text holds a box (some golds do), its content. Thousands written ``27\,648`` or
     ``10{,}000`` are joined; commas stay, since ``(100,200)`` is a pair.
     """
+    return _with_money(answer).replace(r"\$", "").strip()
+
+
+@lru_cache(maxsize=8192)
+def _with_money(answer: str) -> str:
+    r"""The same, with ``\$`` for a dollar, which tells it from a cent."""
     text = " ".join(from_unicode(answer).split())  # else a run of spaces costs its square
     if "box" in text:
         text = last_box(text) or text
@@ -73,8 +90,12 @@ def normalise(answer: str) -> str:
             text = _DOUBLED_BACKSLASH.sub(r"\\", text)
         text = _SUBSCRIPT_SIGN.sub(r"_{\1}", _SUBSCRIPT_FONT.sub(r"_{\2}", text))
         text = _without_fonts(text)
+    if "$" in text or "dollar" in text:
+        text = _with_dollars(text)
     text = _DELIMITER.sub("", _THOUSANDS_GAP.sub("", text)).replace(r"\!", "")
     text = _COLON.sub(":", _THIN_SPACE.sub(" ", text).replace("{,}", ","))
+    if "circ" in text or "deg" in text:
+        text = _TEMPERATURE.sub(_temperature, text)
     text = _DEGREE.sub(r"^\\circ ", _PERCENT.sub(r"\\%", text))
     text = _DOTS.sub(r"\\dots ", text)
     text = text.replace(r"\varnothing", r"\emptyset").strip().rstrip(_STRAY_END)
@@ -82,11 +103,28 @@ def normalise(answer: str) -> str:
     return text if text.isdigit() else from_words(text)
 
 
+def _temperature(match: re.Match[str]) -> str:
+    text, scale = match[0], match["scale"][0].upper()
+    extra = text.count("}") - text.count("{")  # those of a group around it
+    return rf"\text{{ {'' if scale == 'K' else 'deg'}{scale}}}" + "}" * extra
+
+
+def _with_dollars(text: str) -> str:
+    r"""Return the text with ``\$`` for each dollar sign that is none around a formula."""
+    text = _MONEY.sub(r"\\$", text)
+    if text.startswith("\\$") and text.endswith("\\$") and len(text) > 4:
+        return text[2:-2]
+    if len(_UNESCAPED.findall(text)) == 1:
+        return _LONE_DOLLAR.sub(r"\1\\$", text, count=1)
+    return text
+
+
 def _without_fonts(text: str) -> str:
     """Return the text without commands that change its looks only."""
     text = _SIZE.sub("", text) if "ig" in text else text
     text = _NUMBERS.sub(r"\\mathbb{\1\2\3\4}", _STYLE.sub("", text))
     text = _ROOT_OF.sub(r"\\sqrt{\1}", _SLANTED.sub(r"\\frac", text))
+    text = _CENTS.sub("¢", _SIGN_IN_TEXT.sub(r"\1", text))
     text = _POUNDS.sub("£", _BOLD_NUMBER.sub(r"\1", text))
     text = _CONSTANT_FONT.sub(r"\1", _VECTOR_FONT.sub(r"\1", text))
     number = _NUMBER_IN_TEXT.fullmatch(text)
@@ -96,7 +134,7 @@ def _without_fonts(text: str) -> str:
 def read(answer: str, conventions: Conventions) -> str:
     """Return the normalised answer as the conventions read it (decimal comma, approximate tail)."""
     joined = joined_boxes(answer) if conventions.boxes == "joined" else None
-    text = without_braces(normalise(joined or answer))
+    text = without_braces(_with_money(joined or answer))
     text = with_round_brackets(with_equals_signs(text))
     if mark := _APPROXIMATELY.search(text):
         before, after = text[: mark.start()].strip(), text[mark.end() :].strip()
@@ -126,7 +164,7 @@ def spelling(normal: str) -> str:
     Layout is ``\left``, the size of a fraction, ``\text{}`` around the whole, and spaces, except
     between two letters or digits (``1 1/2`` is not ``11/2``).
     """
-    text = _FRACTION.sub(r"\\frac", _LAYOUT.sub("", normal))
+    text = _FRACTION.sub(r"\\frac", _LAYOUT.sub("", normal)).replace(r"\$", "")
     text = _MODULUS.sub(r"\\bmod{\1\2}", text)
     text = _SHORT_GROUP.sub(r"\1\2", _SPACE.sub("", " ".join(text.split())))
     whole = _WHOLE_TEXT.fullmatch(text)

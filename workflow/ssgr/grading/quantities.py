@@ -12,99 +12,51 @@ from typing import NamedTuple
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.rewriting import has_trigonometry
+from ssgr.grading.units import BARE, CURRENCIES, KNOWN, TEXT, WORD, canonical, is_known
 
-_SYNONYMS = {
-    "mm": "millimeter millimetre",
-    "cm": "centimeter centimetre",
-    "m": "meter metre",
-    "km": "kilometer kilometre",
-    "in": "inch inches",
-    "ft": "foot feet",
-    "yd": "yard",
-    "mi": "mile",
-    "mg": "milligram",
-    "g": "gram gm",
-    "kg": "kilogram",
-    "lb": "pound lbs",
-    "oz": "ounce",
-    "ml": "milliliter millilitre mL",
-    "l": "liter litre L",
-    "gal": "gallon",
-    "ms": "millisecond",
-    "s": "second sec",
-    "min": "minute",
-    "h": "hour hr",
-    "day": "days",
-    "week": "weeks",
-    "month": "months",
-    "year": "years yr",
-    "$": "dollar USD",
-    "cent": "cents",
-    "€": "euro EUR",
-    "N": "newton",
-    "J": "joule",
-    "W": "watt",
-    "V": "volt",
-    "Pa": "pascal",
-    "Hz": "hertz",
-    "K": "kelvin",
-    "mph": "mph",
-    "rad": "radian radians",
-    "a.m.": "am AM",
-    "p.m.": "pm PM",
-}
-_KNOWN = {
-    form: unit
-    for unit, names in _SYNONYMS.items()
-    for name in (unit, *names.split())
-    for form in (name, f"{name}s")
-} | {"in": "in"}
-_BARE = {name for name in _KNOWN if len(name) > 1} | {"N"}
-"""What may follow a number without a font command: one letter could be a variable."""
-_NOT_UNITS = frozenset(
-    {"hundred", "thousand", "million", "billion", "trillion", "dozen", "half", "percent", "pi"}
-    | {"or", "and", "mod", "where", "with", "for", "if", "is", "not", "to"}
-    | {"sin", "cos", "tan", "log", "ln", "exp", "sqrt", "frac", "infinity", "inf"}
-)
+_NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+             "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen")  # fmt: skip
 
-_NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-_TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|hbox)\s*"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
 _FONT_UNIT = re.compile(
-    rf"(?P<unit>(?:\s*(?:/|\\cdot)?\s*{_TEXT}\{{[^{{}}]*\}}{_POWER})+)$"
+    rf"(?P<unit>(?:\s*(?:/|\\cdot)?\s*{TEXT}\{{[^{{}}]*\}}{_POWER})+)$"
     r"|(?P<rm>\s*\{\\rm [^{}]*\})$"
 )
 _BARE_UNIT = re.compile(
     rf"(?<=[\d}})])(?P<unit>\s*[a-zA-Z]+(?:[ /][a-zA-Z]+){{0,3}}{_POWER}(?: per [a-z]+)?)$"
 )
-_CURRENCY = re.compile(
-    rf"(?:{_TEXT}\{{\s*)?(?P<sign>[€£¥])\s*\}}?\s*(?P<before>[^€£¥]+)|(?P<after>[^€£¥]+)(?P<last>[€£¥])"
+_MONEY = re.compile(
+    r"(?P<lead>(?:[^=$€£¥₹]*=)?\s*-?)\s*(?P<sign>\\\$|[€£¥₹]|USD\b|EUR\b|GBP\b)\s*(?P<after>[^$€£¥₹]+)"
+    r"|(?P<before>[^$€£¥₹¢\\]*(?:\\(?!\$)[^$€£¥₹¢\\]*)*)(?P<last>\\\$|[€£¥₹¢])"
 )
-_WRAPPING = re.compile(rf"{_TEXT}(?=\{{)|[(){{}}\s]")
-_GROUPED_UNIT = rf"\{{({_TEXT}\{{[^{{}}]*\}})\}}"
+_SIGNS = {"\\$": "$", "USD": "$", "EUR": "€", "GBP": "£", "¢": "cent"}
+_WRAPPING = re.compile(rf"{TEXT}(?=\{{)|[(){{}}\s]")
+_GROUPED_UNIT = rf"\{{({TEXT}\{{[^{{}}]*\}})\}}"
 _FRACTION_OF_UNITS = re.compile(rf"\\[dt]?frac\s*{_GROUPED_UNIT}\s*{_GROUPED_UNIT}$")
 _BASE = re.compile(
-    rf"(?<=[0-9A-Fa-f)}}])_\s*\{{?\s*(?:{_TEXT}\{{)?\s*(?P<base>\d+|[a-z]+)\s*\}}?\s*\}}?$"
+    rf"(?<=[0-9A-Fa-f)}}])(?:_|\s*(?:{TEXT}\{{)?[\s(]*(?:in )?base)"
+    rf"(?:{TEXT}\{{|[\s({{}}-]|base)*(?P<base>\d+|[a-z]+)[\s)}}]*$"
 )
 _TIME = re.compile(
-    rf"(?:{_TEXT}\{{)?\s*(?P<time>\d{{1,2}}(?::\d\d)?)\s*(?:{_TEXT}\{{)?\s*(?P<half>[apAP])\.?\s?[mM]\.?\s*\}}?"
+    rf"(?:{TEXT}\{{)?\s*(?P<time>\d{{1,2}}(?::\d\d)?)\s*(?:{TEXT}\{{)?\s*(?P<half>[apAP])\.?\s?[mM]\.?\s*\}}?"
 )
 _RESIDUE = re.compile(r",?\s*(?:\\pmod\s*(?:\{\s*(?P<modulus>\w+)\s*\}|(?P<other>\w+)))$")
 _CONGRUENT = re.compile(r"^[a-zA-Z]\s*\\equiv(?![a-zA-Z])")
-_PLAIN_WORD = re.compile(r"[a-zA-Z]+")
-_COMMAND = re.compile(rf"{_TEXT}|\\rm|\\cdot|[{{}}\s^.,]+")
 _PERCENT = r"\%"
 _DEGREE = r"^\circ"
 
 
 class Quantity(NamedTuple):
-    """A normalised answer taken apart; ``unit`` is canonical where it is known."""
+    """A normalised answer taken apart; ``unit`` is canonical where it is known.
+
+    ``currency`` is one by its sign or its name; a sign is no unit, and may always be left out.
+    """
 
     value: str
     unit: str | None = None
     degree: bool = False
     percent: bool = False
+    currency: str | None = None
 
 
 @lru_cache(maxsize=8192)
@@ -119,19 +71,23 @@ def parse_quantity(normal: str) -> Quantity:
         return Quantity(normal)
     if special := _numeral(normal) or _time_of_day(normal) or _residue(normal):
         return special
-    if match := _CURRENCY.fullmatch(normal):
-        return Quantity(match["before"] or match["after"], match["sign"] or match["last"])
+    if (match := _MONEY.fullmatch(normal)) and ", " not in normal:
+        sign = match["sign"] or match["last"]
+        bare = match["before"] or f"{match['lead']}{match['after']}"
+        return parse_quantity(bare.strip())._replace(currency=_SIGNS.get(sign, sign))
     match = _FONT_UNIT.search(normal) or _BARE_UNIT.search(normal)
     value = normal[: match.start()].rstrip() if match else ""
     if match is None or not _has_value(value) or value.endswith(("^", "_", "=", "{", "(", ",")):
         return Quantity(normal)
     if match.re is _BARE_UNIT and not _is_bare_unit(match["unit"], value):
         return Quantity(normal)
-    unit = _canonical(match[0])
+    unit = canonical(match[0])
     if unit is None:
         return Quantity(normal)
     inner = parse_quantity(value)  # such as 30^\circ \text{ C}
-    return Quantity(inner.value, unit, inner.degree, inner.percent)
+    first = unit.split()[0]
+    currency = first if first in CURRENCIES else inner.currency
+    return Quantity(inner.value, unit, inner.degree, inner.percent, currency)
 
 
 def _numeral(normal: str) -> Quantity | None:
@@ -141,9 +97,9 @@ def _numeral(normal: str) -> Quantity | None:
         return None
     digits = _WRAPPING.sub("", normal[: match.start()])
     base = match["base"]
-    number = _NUMERALS.index(base) if base in _NUMERALS else base
-    is_high = base.isdigit() and int(base) > 10
-    if not digits.isalnum() or not (is_high or digits.isdigit()):
+    number = _NUMERALS.index(base) if base in _NUMERALS else int(base) if base.isdigit() else 0
+    bare = digits.removeprefix("-").replace(".", "", 1)
+    if not number or not bare.isalnum() or not (number > 10 or bare.isdigit()):
         return None
     return Quantity(digits, f"base {number}")
 
@@ -168,33 +124,14 @@ def _has_value(text: str) -> bool:
 
 
 def _is_bare_unit(unit: str, value: str) -> bool:
-    words = _PLAIN_WORD.findall(unit)
-    if all(word in _BARE for word in words):
+    words = WORD.findall(unit)
+    if all(word in BARE for word in words):
         return "=" not in value or parse_number(value.rpartition("=")[2].strip()) is not None
     if parse_number(value) is None:
         return False
     apart = unit[0] == " "  # 5 m, but not 5m, which may be a product
     words = [word for word in words if word != "of"]
-    return all(len(word) > 2 or (word in _KNOWN and (apart or len(word) > 1)) for word in words)
-
-
-def _canonical(unit: str) -> str | None:
-    """Return the unit's usual name; None for words that are no unit."""
-    if (half_day := "".join(_PLAIN_WORD.findall(_COMMAND.sub("", unit))).lower()) in ("am", "pm"):
-        return f"{half_day[0]}.m."
-    words = _COMMAND.sub(" ", unit).replace("/", " / ").split()
-    if not words or any(word.lower() in _NOT_UNITS for word in words):
-        return None
-    power = unit.rpartition("^")[2].strip(" {}") if "^" in unit else ""
-    words = [word for word in words if word != power]
-    for word, exponent in (("square", "2"), ("sq", "2"), ("cubic", "3"), ("cu", "3")):
-        if len(words) > 1 and words[0].lower() == word:
-            words, power = words[1:], exponent
-    known = [_KNOWN.get(word) or _KNOWN.get(word.lower()) or word.lower() for word in words]
-    name = " ".join("/" if word == "per" else word for word in known)
-    if not name:
-        return None
-    return f"{name}^{power}" if power else name
+    return all(len(word) > 2 or (word in KNOWN and (apart or len(word) > 1)) for word in words)
 
 
 def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bool:
@@ -202,6 +139,17 @@ def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bo
     if gold.degree != answer.degree and conventions.degree_sign == "counts":
         return False
     one, other = gold.unit, answer.unit
+    if gold.currency and answer.currency:
+        if gold.currency != answer.currency:
+            return False
+        one, other = _without_currency(one), _without_currency(other)
+    elif gold.currency or answer.currency:
+        unit = other if gold.currency else one
+        is_weight = unit == "lb" and "£" in (gold.currency, answer.currency)  # or the other pound
+        if unit and is_known(unit) and unit[0] != "/" and not is_weight:
+            return False
+        if is_weight:
+            one = other = None
     if (gold.degree and other == "rad") or (answer.degree and one == "rad"):
         return False
     if one is not None and one.startswith("mod ") and other is None:
@@ -215,11 +163,9 @@ def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bo
     if one == other or one.removesuffix("s") == other.removesuffix("s"):
         return True
     lenient = conventions.unit_may_be_added and conventions.unit_may_be_dropped
-    return lenient and not (_is_known(one) and _is_known(other))
+    return lenient and not (is_known(one) and is_known(other))
 
 
-def _is_known(unit: str) -> bool:
-    parts = unit.partition("^")[0].split()
-    return parts[:1] in (["base"], ["mod"]) or all(
-        part in _SYNONYMS or part == "/" for part in parts
-    )
+def _without_currency(unit: str | None) -> str | None:
+    words = (unit or "").split()
+    return " ".join(words[1:] if words and words[0] in CURRENCIES else words) or None

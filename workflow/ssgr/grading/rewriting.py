@@ -51,6 +51,7 @@ def for_parser(normal: str) -> str:
         text = _DIFFERENTIAL.sub(lambda one: "{d}" if one[0] == "d" else one[0], text)
     if "\\" not in text:
         return text
+    text = text.replace("\\$", "")
     text = _BINOMIAL.sub(r"\\binom{\1\3}{\2\4}", text)
     text = _LOGARITHM.sub(r"\\log_{10}", _NATURAL.sub(r"\\ln ", _FUNCTION.sub(r"\\\1 ", text)))
     text = _OVER_SYMBOL.sub(r"\1{\2}", _SYMBOL_OVER.sub(r"\1{\2}", text))

@@ -36,7 +36,7 @@ _OPTION = re.compile(rf"(?:{_TEXT_COMMAND}\{{\s*)?\(?([A-Z])\)?\s*\}}?")
 _OPTION_AND_TEXT = re.compile(
     rf"(?:{_TEXT_COMMAND}\{{\s*\(?([A-Z])[).:]*\s*\}}"
     rf"|(?:{_TEXT_COMMAND}\{{\s*)?\(([A-Z])\)[ :]|([A-Z])[).:] )"
-    r"\s*\}?\s*(?:\\text|\\d?frac|\\sqrt|[\w$-])"
+    r"\s*\}?\s*(?:\\text|\\d?frac|\\sqrt|\\?[\w$-])"
 )
 _PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
 _ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*(\d+|[a-zA-Z])(?![a-zA-Z])")
