@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -164,6 +164,7 @@ def _drawn(
     journal: Journal,
     earlier: pl.DataFrame,
     early_stop: EarlyStop | None,
+    begin: Callable[[], object],
 ) -> Sampled:
     """Draw as `ssgr.sampling.sample` does, through the journal, responses that are all alike."""
     known = {(one.problem_id, one.sample) for one in journal.known}
@@ -172,6 +173,7 @@ def _drawn(
     for problem_id in problems["problem_id"]:
         for number in range(wanted):
             if (problem_id, number) not in known:
+                begin()
                 journal.append(Response(problem_id, number, (3,) * 10, "stop", -1.0))
                 DRAWN.append((problem_id, number))
     kept = sorted({(one.problem_id, one.sample) for one in journal.known} | set(DRAWN))

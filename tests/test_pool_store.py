@@ -1,6 +1,7 @@
 """The shared pool: parts never change, two samplings never meet, every error says what to do."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,14 @@ import polars as pl
 import pytest
 
 from processes import reachable
+from sampling_machine import command
 from ssgr.config import Filters, Model, Sampling
-from ssgr.errors import PoolError, TableError
+from ssgr.errors import PoolError, SsgrError, TableError
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, Shard
+from ssgr.sampling import Journal, Response
 from ssgr.settling import Demand, Needs
-from ssgr.tables import Responses
+from ssgr.tables import Problems, Responses, write
 
 HARD = Needs(demands=(Demand(tau="0.75", length="median"),), filters=Filters())
 EVERYTHING = Needs(demands=None, filters=Filters())
@@ -37,6 +40,13 @@ def responses(problem_id: str, samples: range) -> pl.DataFrame:
 
 
 ASKED = Asked(1, "q", "a")
+
+
+def kept_response(journal: Path) -> None:
+    """A journal with one response."""
+    opened = Journal.open(journal, "a sampling")
+    opened.append(Response("a", 0, (3, 4), "stop", None))
+    opened.close()
 
 
 def shard(
@@ -204,6 +214,8 @@ def test_many_claim_a_folder_at_once_and_one_manifest_wins(tmp_path: Path) -> No
         "except PoolError: print('not mine')"
     )
     prompts = ["a", "b"] * 4
+    (tmp_path / "f").mkdir()
+    kept_response(tmp_path / "f" / ".000000-000008.journal")
     started = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "f"), prompt],
                          stdout=subprocess.PIPE, text=True)
@@ -212,7 +224,48 @@ def test_many_claim_a_folder_at_once_and_one_manifest_wins(tmp_path: Path) -> No
     said = [process.communicate()[0].strip() for process in started]
     winner = json.loads((tmp_path / "f" / store.MANIFEST).read_text())["prompt"]
     assert said == ["mine" if prompt == winner else "not mine" for prompt in prompts]
-    assert [path.name for path in (tmp_path / "f").iterdir()] == [store.MANIFEST]
+    left = sorted(path.name for path in (tmp_path / "f").iterdir())
+    assert left == [".000000-000008.journal", store.MANIFEST]
+
+
+def test_a_claim_without_a_response_gives_way_to_a_corrected_configuration(tmp_path: Path) -> None:
+    wrong, right = shard(tmp_path, prompt="Solve {question}"), shard(tmp_path)
+    wrong.claim()
+    Journal.open(wrong.journal, "begun, and nothing drawn").close()
+    assert not right.complete()  # nothing is refused, and looking changes nothing
+    assert json.loads((wrong.path.parent / store.MANIFEST).read_text()) == wrong.manifest
+    right.claim()
+    assert json.loads((right.path.parent / store.MANIFEST).read_text()) == right.manifest
+    kept_response(right.journal)
+    with pytest.raises(PoolError, match="A pool never mixes two"):
+        wrong.claim()
+
+
+def test_a_model_that_cannot_be_loaded_claims_nothing(
+    tmp_path: Path, abacus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where its tokenizer is missing, nor where its weights are."""
+    monkeypatch.chdir(tmp_path)
+    row = {"problem_id": "a", "question": "1 + 1?", "answer": "2"}
+    problems = pl.DataFrame([row], schema=dict.fromkeys(Problems.column_names(), pl.String))
+    write(problems, Problems, tmp_path / "problems.parquet", "{}")
+    whole = tmp_path / "whole"
+    asked = {
+        "problems": "problems.parquet",
+        "sampling": Sampling(n=1, max_tokens=2).model_dump_json(),
+        "pool": "pool",
+        "folder": "pool/responses/model=m/source=s/sampling=k",
+    }
+    shutil.copytree(abacus, whole)
+    shutil.copytree(abacus, tmp_path / "no weights", ignore=shutil.ignore_patterns("*.safetensors"))
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "no weights"):
+        with pytest.raises(SsgrError):
+            command({**asked, "model": name}, "000000-000001").cli_cmd()
+        left = [path.name for path in Path(asked["folder"]).iterdir()]
+        assert left == [".000000-000001.lock"]
+    command({**asked, "model": "whole"}, "000000-000001").cli_cmd()
+    assert (Path(asked["folder"]) / "000000-000001.parquet").is_file()
 
 
 NOBODY = "import os; os.geteuid() or (os.setgid(65534), os.setuid(65534))\n"

@@ -194,6 +194,7 @@ class TestEntry:
         first, second = (store.manifest(each, Sampling(n=4)) for each in (entry, other))
         for name, mine, wanted in (("a", first, second), ("b", second, first)):
             store.claim(tmp_path / name, mine)
+            (tmp_path / name / "000000-000001.parquet").touch()  # something was drawn under it
             assert store.check_manifest(tmp_path / name, mine)
             with pytest.raises(PoolError, match=r"says prompt = .*A pool never mixes two"):
                 store.check_manifest(tmp_path / name, wanted)

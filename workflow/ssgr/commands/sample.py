@@ -1,5 +1,6 @@
 """`sample` and `sample-shard`: responses to problems, as a table or as a shard of the pool."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -62,15 +63,19 @@ class SampleCommand(Strict):
         if self.checkpoint:
             check_encoding(Path(self.checkpoint), encoding_digest(tokenizer))
         journal = Journal.open(out.with_name(f".{out.name}.journal"), spec)
-        sampled = _sample(
-            self.model,
-            self.checkpoint,
-            self.gpus,
-            problems,
-            self.sampling,
-            tokenizer,
-            journal=journal,
-        )
+        try:
+            sampled = _sample(
+                self.model,
+                self.checkpoint,
+                self.gpus,
+                problems,
+                self.sampling,
+                tokenizer,
+                journal=journal,
+            )
+        except BaseException:
+            journal.leave()
+            raise
         write(sampled.responses, Responses, out, spec)
         journal.remove()
 
@@ -105,8 +110,9 @@ class SampleShardCommand(Strict):
         if len(problems) and self._is_work(shard):  # a wave may reach beyond the source's end
             self._check_leave(shard)
             shard = self._encoding_known(shard)
-            shard.claim()
             with only_one(shard.lock, f"sampling {self.shard.relative_to(self.pool)}"):
+                if shard.inherits():
+                    shard.claim()
                 shard = shard.adopted()
                 if self._lacks(shard):
                     self._draw(shard, problems, asked)
@@ -150,11 +156,19 @@ class SampleShardCommand(Strict):
 
         manifest = store.manifest(self.model, self.sampling)  # a journal of before goes on
         journal = Journal.open(shard.journal, describe(**manifest, questions=asked.questions))
+        if journal.known:
+            shard.claim()
         early = EarlyStop(self.needs, self.judging) if self.needs.demands is not None else None
         draw = partial(
             _sample, self.model, None, self.gpus, problems, self.sampling, self._tokenizer
         )
-        sampled = draw(journal=journal, earlier=shard.responses(), early_stop=early)
+        try:
+            sampled = draw(
+                journal=journal, earlier=shard.responses(), early_stop=early, begin=shard.claim
+            )
+        except BaseException:
+            journal.leave()
+            raise
         shard.grow(
             sampled.responses,
             seconds=sampled.seconds,
@@ -176,6 +190,7 @@ def _sample(
     journal: "Journal",
     earlier: pl.DataFrame | None = None,
     early_stop: "EarlyStop | None" = None,
+    begin: Callable[[], object] | None = None,
 ) -> "Sampled":
     """Sample from a registry entry, or from a pruned folder in its place."""
     from ssgr.sampling import PromptFormat, sample
@@ -193,6 +208,7 @@ def _sample(
         journal=journal,
         earlier=earlier,
         early_stop=early_stop,
+        begin=begin,
     )
 
 

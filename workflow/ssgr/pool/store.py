@@ -125,6 +125,8 @@ def turns_set(model: Model) -> set[str]:
 def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:
     """Compare a folder's manifest with what is wanted; return its digest, None if there is none.
 
+    Another's manifest without a single response under it counts as none: a start that failed.
+
     Raises:
         PoolError: names the manifest, the part that differs, and the ways out.
     """
@@ -144,26 +146,28 @@ def check_manifest(folder: Path, wanted: Mapping[str, object]) -> str | None:
     except (OSError, ValueError) as error:
         raise PoolError(f"{path} is not readable JSON ({error}): restore it, or purge") from error
     for part, value in wanted.items():
+        if stored.get(part) == value or (part == ENCODING and stored.get(part) is None):
+            continue
+        if not _holds_responses(folder):
+            return None
         if part == ENCODING:
-            _check_encoding(path, stored.get(ENCODING), value)
-        elif stored.get(part) != value:
-            raise PoolError(
-                f"{path} says {part} = {json.dumps(stored.get(part))}, the configuration says "
-                f"{json.dumps(value)}. A pool never mixes two: give this one another name "
-                "(models, sources) or another pool.path, or purge what the pool holds of it "
-                "(ssgr pool purge)."
-            )
+            raise _other_encoding(path, stored[ENCODING], value)
+        raise PoolError(
+            f"{path} says {part} = {json.dumps(stored.get(part))}, the configuration says "
+            f"{json.dumps(value)}. A pool never mixes two: give this one another name "
+            "(models, sources) or another pool.path, or purge what the pool holds of it "
+            "(ssgr pool purge)."
+        )
     return sha256(data).hexdigest()[:16]
 
 
-def _check_encoding(path: Path, stored: object, wanted: object) -> None:
-    if stored not in (None, wanted):
-        raise PoolError(
-            f"{path} was drawn with a tokenizer that encodes otherwise (digest {stored}) than the "
-            f"model's does now ({wanted}): another version of transformers reads it otherwise, or "
-            "its files were replaced. A pool never mixes two: install what drew it, or give this "
-            "one another pool.path, or purge what the pool holds of it (ssgr pool purge)."
-        )
+def _other_encoding(path: Path, stored: object, wanted: object) -> PoolError:
+    return PoolError(
+        f"{path} was drawn with a tokenizer that encodes otherwise (digest {stored}) than the "
+        f"model's does now ({wanted}): another version of transformers reads it otherwise, or "
+        "its files were replaced. A pool never mixes two: install what drew it, or give this "
+        "one another pool.path, or purge what the pool holds of it (ssgr pool purge)."
+    )
 
 
 def encoding_of(parts: Iterable[Path]) -> str | None:
@@ -186,6 +190,13 @@ def encoding_of(parts: Iterable[Path]) -> str | None:
     return next(iter(known), None)
 
 
+def _holds_responses(folder: Path) -> bool:
+    """Whether anything was drawn under a folder's manifest: a part, or responses in a journal."""
+    from ssgr.sampling.journal import holds_responses
+
+    return any(folder.glob("*.parquet")) or any(map(holds_responses, folder.glob(".*.journal")))
+
+
 def check_shard_size(folder: Path, size: int) -> None:
     """Compare the shards that a folder holds with the size that is wanted.
 
@@ -205,6 +216,8 @@ def check_shard_size(folder: Path, size: int) -> None:
 def claim(folder: Path, wanted: Mapping[str, object], base: Path | None = None) -> str:
     """Return the digest of the folder's manifest; the first to come writes it.
 
+    One under which nothing was ever drawn is replaced.
+
     Args:
         folder: of a (model, source, sampling).
         wanted: what the manifest must say.
@@ -223,8 +236,11 @@ def claim(folder: Path, wanted: Mapping[str, object], base: Path | None = None) 
             with whole_file(folder / MANIFEST) as aside:
                 aside.write_text(text)
                 take_after_folder(aside)
-                with suppress(FileExistsError):  # another was first: compare with what it wrote
-                    os.link(aside, folder / MANIFEST)
+                if (folder / MANIFEST).exists():
+                    os.replace(aside, folder / MANIFEST)
+                else:
+                    with suppress(FileExistsError):  # another was first: compare with its own
+                        os.link(aside, folder / MANIFEST)
             found = check_manifest(folder, wanted)
     except OSError as error:
         raise unwritable(folder / MANIFEST, error) from error

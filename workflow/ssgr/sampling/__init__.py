@@ -90,6 +90,7 @@ def sample(
     journal: Journal | None = None,
     earlier: pl.DataFrame | None = None,
     early_stop: EarlyStop | None = None,
+    begin: Callable[[], object] | None = None,
     progress_interval: float = 5.0,
 ) -> Sampled:
     """Draw the responses to every problem that are missing.
@@ -105,6 +106,7 @@ def sample(
         journal: where responses are kept as they finish; what it holds is not drawn again.
         earlier: Responses that exist already and are not drawn again.
         early_stop: what is needed; None draws all n responses of every problem.
+        begin: called once before the first response is kept: the engine is loaded, and draws.
         progress_interval: least seconds between two lines of the progress bar (stderr).
 
     Returns:
@@ -145,6 +147,9 @@ def sample(
             check_lengths(prompts, sampling, loaded.max_length)
             start = time.monotonic()
             for response in _with_progress(loaded, desk, sampling, name, progress_interval):
+                if begin:
+                    begin()
+                    begin = None
                 if journal:
                     journal.append(response)
                 kept.append(response)

@@ -100,6 +100,17 @@ class Journal:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def leave(self) -> None:
+        """Close the file, and delete it if it holds no response: an attempt that came to nothing.
+
+        Raises:
+            SsgrError: as `close` and `remove`.
+        """
+        if self._kept:
+            self.close()
+        else:
+            self.remove()
+
     def remove(self) -> None:
         """Delete the file: its responses stand elsewhere now.
 
@@ -196,6 +207,17 @@ class Journal:
         except OSError as error:
             raise _explained(self.path, error, self._synced) from error
         self._synced, self._synced_at = self._kept, time.monotonic()
+
+
+def holds_responses(path: Path) -> bool:
+    """Whether a journal holds a response; one that cannot be read is taken to."""
+    try:
+        with path.open("rb") as file:
+            return next_payload(file) is not None and next_payload(file) is not None
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _say(text: str) -> None:
