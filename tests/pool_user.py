@@ -26,6 +26,7 @@ from ssgr.errors import SsgrError
 from ssgr.grading.judging import Judging
 from ssgr.locks import only_one
 from ssgr.pool.purge import purge
+from ssgr.pool.shards import Shard
 from ssgr.sampling import EarlyStop, Journal, Response, Sampled
 from ssgr.settling import Demand, Needs
 from ssgr.tables import Problems, write
@@ -160,6 +161,7 @@ def _drawn(
     gpus: object,
     problems: pl.DataFrame,
     sampling: object,
+    tokenizer: object,
     *,
     journal: Journal,
     earlier: pl.DataFrame,
@@ -178,6 +180,11 @@ def _drawn(
                 DRAWN.append((problem_id, number))
     kept = sorted({(one.problem_id, one.sample) for one in journal.known} | set(DRAWN))
     return Sampled(responses([(problem_id, number, 10) for problem_id, number in kept]), 1.0)
+
+
+def _as_it_is(_: command.SampleShardCommand, shard: Shard) -> Shard:
+    """There is no tokenizer whose reading the manifest could say."""
+    return shard
 
 
 def problems() -> pl.DataFrame:
@@ -228,6 +235,8 @@ def use_everything_once() -> None:
 def main() -> None:
     """Become the user, and do what stands on each line of stdin."""
     command._sample = _drawn  # type: ignore[assignment]
+    command.SampleShardCommand._tokenizer = None  # type: ignore[assignment]
+    command.SampleShardCommand._encoding_known = _as_it_is  # type: ignore[method-assign]
     use_everything_once()
     me = json.loads(sys.argv[1])
     if os.geteuid() == 0:

@@ -262,8 +262,8 @@ def test_a_model_that_cannot_be_loaded_claims_nothing(
     for name in ("empty", "no weights"):
         with pytest.raises(SsgrError):
             command({**asked, "model": name}, "000000-000001").cli_cmd()
-        left = [path.name for path in Path(asked["folder"]).iterdir()]
-        assert left == [".000000-000001.lock"]
+        left = {path.name for path in Path(asked["folder"]).glob("*")}
+        assert left <= {".000000-000001.lock"}
     command({**asked, "model": "whole"}, "000000-000001").cli_cmd()
     assert (Path(asked["folder"]) / "000000-000001.parquet").is_file()
 
