@@ -1,6 +1,7 @@
 """Whether a checkpoint has the zeros that it claims; and torch's 2:4 kernels, if there are any."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,24 @@ def test_the_command_names_what_is_wrong(
     assert "pruning.json" in capsys.readouterr().err
     assert main(["check", str(folder), "--pattern", "4:2"]) == 1
     assert "N:M needs 0 < N < M" in capsys.readouterr().err
+
+
+def test_all_checkpoints_of_a_run_are_checked_and_a_broken_one_says_what_to_do(
+    checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [tmp_path / "results/checkpoints/pruner=x" / f"sparsity={key}" for key in checkpoints]
+    for place, made in zip(places, checkpoints.values(), strict=True):
+        shutil.copytree(made, place)
+    assert main(["check", str(tmp_path / "results")]) == 0
+    assert capsys.readouterr().out.count("all 28 matrices have") == 3
+    for path in places[0].glob("*.safetensors"):
+        path.unlink()
+    (places[2] / MATRICES).unlink()
+    assert main(["check", str(tmp_path / "results")]) == 1
+    said = capsys.readouterr()
+    assert said.out.count("all 28 matrices have") == 1
+    assert f"{places[0]} has lost its weights: delete the folder" in said.err
+    assert f"{places[2] / MATRICES} does not exist" in said.err
 
 
 def model_24(dtype: torch.dtype) -> nn.Module:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from ssgr import tables
 from ssgr.config import Objective, Recipe
-from ssgr.errors import ModelError, PruningError, SsgrError
+from ssgr.errors import ModelError, PruningError, SsgrError, TableError
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import read_summary
@@ -124,7 +124,10 @@ def test_an_older_checkpoint_is_replaced_whole(dense: Path, tmp_path: Path) -> N
     out = tmp_path / "out"
     prune(dense, out, "magnitude", "50")
     (out / "left-over.txt").write_text("old")
-    report = prune(dense, out, "magnitude", "70")
+    with pytest.raises(PruningError, match=r"out holds another pruned checkpoint.*--overwrite"):
+        prune(dense, out, "magnitude", "70")
+    assert (out / "left-over.txt").exists()
+    report = prune(dense, out, "magnitude", "70", overwrite=True)
     assert report["sparsity"].mean() == pytest.approx(0.7, abs=1e-3)
     assert not (out / "left-over.txt").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dense", "out"]
@@ -142,11 +145,40 @@ def test_a_failure_leaves_the_older_checkpoint(
     with monkeypatch.context() as patched:
         patched.setattr(tables, "write", full_disk)
         with pytest.raises(OSError, match="no space left"):
-            prune(dense, out, sparsity="70")
+            prune(dense, out, sparsity="70", overwrite=True)
     assert tables.read(out / "pruning.parquet", tables.PruningReport).equals(before)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.partial", "dense", "out"]
-    assert prune(dense, out, sparsity="70")["sparsity"].mean() == pytest.approx(0.7, abs=1e-3)
+    again = prune(dense, out, sparsity="70", overwrite=True)
+    assert again["sparsity"].mean() == pytest.approx(0.7, abs=1e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dense", "out"]
+
+
+def test_a_finished_checkpoint_is_not_pruned_again(dense: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prune(dense, out, "magnitude")
+    made = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert len(prune(dense, out, "magnitude")) == 3 * 7
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == made
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dense", "out"]
+
+
+def test_what_stays_dense_is_said(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prune(save(tiny("mixtral"), tmp_path / "dense"), out, "magnitude")
+    assert read_summary(out).dense == ["the routers of its experts (mlp.gate)"]
+
+
+def test_float_token_ids_are_refused(dense: Path, tmp_path: Path) -> None:
+    file = tmp_path / "set.parquet"
+    pl.DataFrame({"token_ids": [[5.0, 6.0], [7.0]]}).write_parquet(file)
+    with pytest.raises(
+        TableError, match=r"set\.parquet: the column 'token_ids' holds List\(Float64"
+    ):
+        tables.read(file, tables.TokenSequences, cast=True)
+    with pytest.raises(
+        PruningError, match=r"calibration sequence 0 holds 5\.0, which is no token id"
+    ):
+        prune(dense, tmp_path / "out", sequences=[[5.0, 6.0]])  # type: ignore[list-item]
 
 
 def test_a_folder_that_is_no_checkpoint_is_not_replaced(dense: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from ssgr.errors import ModelError
 from ssgr.pruning.model import calls
 from ssgr.pruning.model.decoder import Decoder, MatrixShape
 from ssgr.pruning.model.weights import WeightFiles
-from tiny_decoders import MAKERS, MIXTURES, SHAPE, WINDOWS, save, tiny, token_sequences
+from tiny_decoders import MAKERS, MIXTURES, POSITIONS, SHAPE, WINDOWS, save, tiny, token_sequences
 
 ALL = sorted(MAKERS | MIXTURES)
 CPU = torch.device("cpu")
@@ -209,7 +209,7 @@ def test_lengths_in_any_order_and_few_kept(tmp_path: Path, monkeypatch: pytest.M
     save(model, tmp_path)
     sequences = token_sequences((40, 9, 40, 64, 9, 9, 40))
     plain = plain_logits(model, sequences)
-    for kept, lengths in ((calls.KEPT_BYTES, 3), (0, 1)):
+    for kept, lengths in ((calls.KEPT_BYTES, 4), (0, 1)):  # opening looks at one more
         monkeypatch.setattr(calls, "KEPT_BYTES", kept)
         decoder = opened(tmp_path)
         assert all(map(torch.equal, streamed_logits(decoder, sequences), plain))
@@ -223,6 +223,23 @@ def test_sequences_of_one_length_run_together(tmp_path: Path) -> None:
         together = decoder.run(0, hidden)
         apart = torch.cat([decoder.run(0, states[None]) for states in hidden])
     assert torch.allclose(together, apart, atol=1e-5)
+
+
+def test_a_dynamic_rope_reads_beyond_its_unscaled_positions(tmp_path: Path) -> None:
+    """Each sequence as a model reads it that has seen no longer one before."""
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    model = tiny("llama", rope_parameters=rope)
+    save(model, tmp_path)
+    decoder = opened(tmp_path)
+    assert decoder.positions == 2 * POSITIONS
+    sequences = token_sequences((90, 40, 120, 70, 64, 90))
+    plain = []
+    for ids in sequences:  # a fresh model for each
+        fresh = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+        plain += plain_logits(fresh, [ids])
+    streamed = streamed_logits(decoder, sequences)
+    for one, other in zip(streamed, plain, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_shapes_are_known_before_anything_is_read(tmp_path: Path) -> None:
@@ -318,6 +335,49 @@ def test_every_stored_tensor_is_a_blocks_or_another(tmp_path: Path) -> None:
             inside += decoder.stored(block)
     assert sorted([*inside, *others]) == sorted(places)
     assert set(extra) < set(others)
+    assert decoder.left_dense() == []
+
+
+def test_layers_that_no_part_of_the_model_reads_are_told(tmp_path: Path) -> None:
+    """A block that predicts a further token: its matrices stay as they are."""
+    folder = save(tiny("llama"), tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    tensors |= {
+        "model.layers.3.eh_proj.weight": torch.ones(32, 64),
+        "model.layers.3.mlp.up_proj.weight": torch.ones(80, 32),
+        "model.layers.3.enorm.weight": torch.ones(32),
+        "mtp.fc.weight": torch.ones(32, 32),
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    said = opened(folder).left_dense()
+    assert [one.partition(",")[0] for one in said] == [
+        "model.layers.3 (2 matrices)",
+        "mtp (1 matrices)",
+    ]
+
+
+class Wrapped(nn.Module):
+    """A router that keeps its matrix one level deeper, under a name that says nothing."""
+
+    def __init__(self, router: nn.Module) -> None:
+        super().__init__()
+        self.genuine = [router]
+        self.inner = nn.Linear(*reversed(router.weight.shape), bias=False)
+
+    def forward(self, *args: Any) -> Any:
+        return self.genuine[0](*args)
+
+
+@pytest.mark.parametrize("name", ["gate", "router", "expert_gate", "chooser"])
+def test_routers_stay_dense_however_deep_their_matrix_lies(name: str) -> None:
+    model = tiny("mixtral")
+    for block in model.model.layers:
+        kind = type("MixRouter", (Wrapped,), {}) if name == "chooser" else Wrapped
+        block.mlp.add_module(name, kind(block.mlp.gate))
+    decoder = Decoder.of(model)
+    assert not any("inner" in matrix for matrix in decoder.linears(1))
+    assert any("experts.3.up_proj" in matrix for matrix in decoder.linears(1))
+    assert f"mlp.{name}" in decoder.left_dense()[0]
 
 
 def renamed(folder: Path, new: Callable[[str], str]) -> Path:

@@ -24,9 +24,15 @@ from transformers import (
     LlamaModel,
     MambaConfig,
     MambaForCausalLM,
+    Mistral3Config,
     PreTrainedModel,
+    Qwen2Model,
 )
-from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRotaryEmbedding
+from transformers.models.llama.modeling_llama import (
+    LlamaAttention,
+    LlamaDecoderLayer,
+    LlamaRotaryEmbedding,
+)
 
 from ssgr.errors import ModelError
 from ssgr.pruning.model.decoder import Decoder
@@ -127,6 +133,10 @@ def lose_tensor(folder: Path) -> None:
     edit_index(folder, lambda places: places.__delitem__("model.layers.2.mlp.up_proj.weight"))
 
 
+def save_twice(folder: Path) -> None:
+    save_file({"x": torch.zeros(1)}, folder / "model.safetensors")
+
+
 def lose_head(folder: Path) -> None:
     edit_index(folder, lambda places: places.__delitem__("lm_head.weight"))
 
@@ -170,6 +180,7 @@ def no_config(folder: Path) -> None:
         (lose_tensor, r"no tensor for 1 parameters, such as model\.layers\.2\.mlp\.up_proj"),
         (lose_head, r"no tensor for 1 parameters, such as lm_head\.weight"),
         (misplace_tensor, r"does not hold lm_head\.weight, though .* says so"),
+        (save_twice, r"holds both model\.safetensors and model\.safetensors\.index\.json"),
         (spoil_index, "is not an index of safetensors shards"),
         (only_pickles, r"as pickles \(pytorch_model\.bin\).*save_pretrained"),
         (no_weights, r"has no weights: expected model\.safetensors"),
@@ -218,8 +229,9 @@ def test_arguments_made_from_hidden_states_are_refused(
         opened(folder)
 
 
-def test_blocks_that_leave_something_for_others_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("reading", ["nobody", "strictly", "softly"])
+def test_blocks_that_read_what_others_leave_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: str
 ) -> None:
     """It would be the last sequence's when the next block runs the first one."""
     folder = save(tiny("llama"), tmp_path)
@@ -230,19 +242,118 @@ def test_blocks_that_leave_something_for_others_are_refused(
 
     def leaving(self: Any, *args: Any, **kwargs: Any) -> Any:
         shared = kwargs.pop("shared")
-        result = attention(self, *args, **kwargs)
+        output, *more = attention(self, *args, **kwargs)
         if self.layer_idx == 1:
-            shared["keys"] = result[0]
-        return result
+            shared["keys"] = output
+        elif self.layer_idx == 2 and reading != "nobody":
+            output = output + (shared["keys"] if reading == "strictly" else shared.get("keys", 0))
+        return output, *more
 
     monkeypatch.setattr(LlamaModel, "forward", handing)
     monkeypatch.setattr(LlamaAttention, "forward", leaving)
-    decoder = opened(folder)
-    hidden = decoder.embed([5, 6, 7])
-    with decoder.block(0):
-        hidden = decoder.run(0, hidden)
-    with decoder.block(1), pytest.raises(ModelError, match="block 1 leaves tensors for blocks"):
-        decoder.run(1, hidden)
+    if reading == "nobody":
+        assert opened(folder).depth == 3
+        return
+    message = {"strictly": "its code raised KeyError", "softly": "gives other logits than its own"}
+    with pytest.raises(ModelError, match=message[reading]):
+        opened(folder)
+
+
+def test_blocks_that_run_twice_or_out_of_order_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tiny("qwen2"), tmp_path)
+    genuine = Qwen2Model.forward
+    for order, message in (
+        ([0, 1, 1, 2], "runs block 1 where block 2 was expected"),
+        ([1, 0, 2], "runs block 1 where block 0 was expected"),
+        ([0, 1], "runs 2 of its 3 blocks"),
+    ):
+
+        def forward(self: Any, *args: Any, order: list[int] = order, **kwargs: Any) -> Any:
+            blocks = self.layers
+            self.layers = torch.nn.ModuleList(blocks[index] for index in order)
+            self.config.num_hidden_layers = len(order)
+            try:
+                return genuine(self, *args, **kwargs)
+            finally:
+                self.layers = blocks
+                self.config.num_hidden_layers = len(blocks)
+
+        monkeypatch.setattr(Qwen2Model, "forward", forward)
+        with pytest.raises(ModelError, match=message):
+            opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda hidden: 1.5 * hidden, "changes the hidden states between block 0 and block 1"),
+        (lambda hidden: hidden.mul_(1.5), "changes the hidden states between block 0 and block 1"),
+    ],
+)
+def test_a_model_that_changes_what_goes_from_block_to_block_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Tensor], Tensor],
+    message: str,
+) -> None:
+    folder = save(tiny("llama"), tmp_path)
+
+    class Between(torch.nn.Module):
+        """Stands around each block; what it does is the model's own doing, not the block's."""
+
+        def __init__(self, block: torch.nn.Module) -> None:
+            super().__init__()
+            self.block = [block]
+
+        def __getattr__(self, name: str) -> Any:
+            return super().__getattr__(name) if name in vars(self) else getattr(self.block[0], name)
+
+        def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+            return change(self.block[0](hidden, *args, **kwargs))
+
+    genuine = LlamaModel.forward
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        blocks = self.layers
+        self.layers = torch.nn.ModuleList(map(Between, blocks))
+        try:
+            return genuine(self, *args, **kwargs)
+        finally:
+            self.layers = blocks
+
+    monkeypatch.setattr(LlamaModel, "forward", forward)
+    with pytest.raises(ModelError, match=message):
+        opened(folder)
+
+
+def test_a_block_that_writes_into_its_input_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tiny("llama"), tmp_path)
+    genuine = LlamaDecoderLayer.forward
+
+    def forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return hidden_states.copy_(genuine(self, hidden_states, *args, **kwargs))
+
+    monkeypatch.setattr(LlamaDecoderLayer, "forward", forward)
+    with pytest.raises(ModelError, match="block 0 writes into the hidden states that it is given"):
+        opened(folder)
+
+
+def test_whatever_an_unknown_architecture_raises_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tiny("llama"), tmp_path)
+
+    def forward(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("in its own way")
+
+    monkeypatch.setattr(LlamaModel, "forward", forward)
+    message = r"llama \(LlamaConfig\) is not supported: .* ZeroDivisionError \(in its own way\)"
+    with pytest.raises(ModelError, match=message):
+        opened(folder)
 
 
 def test_keys_and_values_shared_by_blocks_are_refused_at_once() -> None:
@@ -264,4 +375,12 @@ def test_buffers_that_nothing_computes_are_refused(
     monkeypatch.setattr(LlamaForCausalLM, "_init_weights", lambda self, module: None)
     monkeypatch.setattr("transformers.LlamaModel._init_weights", lambda self, module: None)
     with pytest.raises(ModelError, match=r"does not initialise its buffer model\.rotary_emb"):
+        opened(folder)
+
+
+def test_a_model_that_sees_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    folder = save(tiny("mistral"), tmp_path)
+    Mistral3Config(text_config={"model_type": "mistral"}).save_pretrained(folder)
+    message = r"mistral3 model \(Mistral3Config\), .*vision_config.*Save its language part"
+    with pytest.raises(ModelError, match=message):
         opened(folder)

@@ -411,10 +411,25 @@ def test_dead_inputs_and_a_singular_hessian_are_told() -> None:
     assert query.dead_inputs == 8
     assert "8 of 32 inputs are always zero" in query.warnings
     assert told["model.layers.0.self_attn.q_proj"].warnings == ""
+
+
+@pytest.mark.parametrize("pattern", ["60", "2:4"])
+@pytest.mark.parametrize("method", sorted(set(PRUNERS) - {"magnitude"}))
+def test_a_matrix_without_any_input_is_pruned_by_magnitude(method: str, pattern: str) -> None:
+    model = tiny("llama")
     with torch.no_grad():
-        model.model.layers[1].input_layernorm.weight[:] = 0
-    with pytest.raises(PruningError, match=r"every input of model\.layers\.1\.self_attn\.q_proj"):
-        prune_blocks(Decoder.of(model), calibration(), pruning())
+        model.model.layers[1].post_attention_layernorm.weight[:] = 0
+    mlp = model.model.layers[1].mlp
+    expected = {name: getattr(mlp, name).weight.clone() for name in ("gate_proj", "up_proj")}
+    rows = rows_of(prune_blocks(Decoder.of(model), calibration(), pruning(method, pattern)))
+    told = {row.matrix.removeprefix("model.layers.1.mlp."): row for row in rows}
+    for name, weight in expected.items():
+        assert "all its inputs are zero" in told[name].warnings
+        nothing = InputStatistics(32, "cpu", name=name, with_gram=False)
+        settings, sparsity = PrunerSettings(), Sparsity.parse(pattern)
+        pruned = PRUNERS["magnitude"](weight, nothing, sparsity, settings)
+        assert torch.equal(getattr(mlp, name).weight, pruned)
+    assert all("all its inputs" not in row.warnings for row in rows if row.block != 1)
 
 
 def test_a_pruner_that_needs_statistics_needs_sequences() -> None:

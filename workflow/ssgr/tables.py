@@ -289,10 +289,23 @@ def parse(data: bytes, schema: type[dy.Schema], path: Path, *, cast: bool = Fals
             f"{path} is not a {kind} table: it lacks the columns {missing} "
             f"(it has {table.columns}). {REMEDY}"
         )
+    for name, column in schema.columns().items():
+        found, wanted = (_inner(kind) for kind in (table.schema[name], column.dtype))
+        if cast and wanted.is_integer() and not found.is_integer():
+            raise TableError(
+                f"{path}: the column {name!r} holds {table.schema[name]}, expected integers"
+            )
     try:
         return schema.validate(table.select(schema.column_names()), cast=cast)
     except (dy.exc.ValidationError, dy.exc.SchemaError, pl.exceptions.PolarsError) as error:
         raise TableError(f"{path} breaks the {kind} schema: {_reason(error)}. {REMEDY}") from error
+
+
+def _inner(kind: pl.DataType) -> pl.DataType:
+    """The type of the values of a column, however deep its lists are."""
+    while isinstance(kind, pl.List | pl.Array):
+        kind = kind.inner  # type: ignore[assignment]
+    return kind
 
 
 def read_spec(path: Path) -> str:

@@ -8,7 +8,7 @@ from pydantic_settings import CliPositionalArg
 
 from ssgr.commands.terminal import aligned, whole
 from ssgr.config import Strict
-from ssgr.errors import PruningError
+from ssgr.errors import PruningError, SsgrError
 from ssgr.sparsity import Sparsity
 
 SHOWN = 20
@@ -17,7 +17,9 @@ SHOWN = 20
 class CheckCommand(Strict):
     """Count the zeros of every pruned matrix in the files; exit code 1 if some are missing."""
 
-    checkpoint: CliPositionalArg[Path] = Field(description="folder that `prune` wrote")
+    folder: CliPositionalArg[Path] = Field(
+        description="checkpoint that `prune` wrote, or a results folder: all checkpoints in it"
+    )
     pattern: str | None = Field(
         None, description="N:M that every matrix must have, such as 2:4; default: as it was pruned"
     )
@@ -30,17 +32,39 @@ class CheckCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Count, and name every matrix that is not what it claims to be."""
+        faults = []
+        for checkpoint in checkpoints(self.folder):
+            try:
+                print(f"{checkpoint}: {self._checked(checkpoint)}")
+            except SsgrError as fault:
+                faults.append(str(fault))
+        if faults:
+            raise PruningError("\n".join(faults))
+
+    def _checked(self, checkpoint: Path) -> str:
+        """Return in words what a good checkpoint has."""
         from ssgr.pruning.output.patterns import check
         from ssgr.pruning.output.summary import read_summary
 
         said = Sparsity.parse(self.pattern) if self.pattern else None
-        pattern = said or read_summary(self.checkpoint).pattern
-        found = check(self.checkpoint, pattern, trust_remote_code=self.trust_remote_code)
+        pattern = said or read_summary(checkpoint).pattern
+        found = check(checkpoint, pattern, trust_remote_code=self.trust_remote_code)
         wrong = found.filter(pl.col("wrong") > 0)
         if len(wrong):
-            raise PruningError(told(wrong, len(found), pattern))
+            raise PruningError(f"{checkpoint}: {told(wrong, len(found), pattern)}")
         what = f"{pattern.zeros}:{pattern.group}" if pattern.group else "the zeros of its report"
-        print(f"{self.checkpoint}: all {len(found)} matrices have {what}.")
+        return f"all {len(found)} matrices have {what}."
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a results folder, whole or not; any other folder is one itself."""
+    inside = folder / "checkpoints"
+    if not inside.is_dir():
+        return [folder]
+    found = [path for path in inside.rglob("sparsity=*") if path.is_dir()]
+    if not found:
+        raise PruningError(f"{inside} holds no checkpoint yet")
+    return sorted(found)
 
 
 def told(wrong: pl.DataFrame, of: int, pattern: Sparsity) -> str:

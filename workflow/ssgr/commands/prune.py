@@ -41,6 +41,7 @@ class PruneCommand(Strict):
     )
     cap_mb: int = Field(4096, ge=0, description="MB of hidden states kept in memory")
     out: Path = Field(description="folder to write")
+    overwrite: bool = Field(False, description="replace another pruned checkpoint at `out`")
 
     @field_validator("sparsity", mode="before")
     @classmethod
@@ -59,7 +60,7 @@ class PruneCommand(Strict):
         from ssgr.sparsity import Sparsity
 
         held_back = read(self.held_back, TokenSequences, cast=True) if self.held_back else None
-        asked = self.model_dump(exclude={"out", "gpus", "spill", "cap_mb"})
+        asked = self.model_dump(exclude={"out", "overwrite", "gpus", "spill", "cap_mb"})
         dense = local_folder(self.model.location, self.model.revision)
         origin = origin_of(self.model, dense, self.calibration, self.out)
         check_folders(dense, self.out)
@@ -86,6 +87,7 @@ class PruneCommand(Strict):
             spill=self.spill,
             cap_mb=self.cap_mb,
             before_it_appears=finish,
+            overwrite=self.overwrite,
         )
         print(report.select("matrix", "sparsity", "relative_error", "seconds"))
 

@@ -26,9 +26,11 @@ from ssgr.pruning.checks import (
     device_named,
     dtype_named,
     local_folder,
+    require_free,
 )
 from ssgr.pruning.matrices import PrunedMatrix, Pruning
 from ssgr.pruning.model.decoder import Decoder
+from ssgr.pruning.model.weights import WeightFiles
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output import reports
 from ssgr.pruning.output.assembly import assemble, put_in_place, shard_name
@@ -67,13 +69,15 @@ def prune_checkpoint(
     spill: Path | None = None,
     cap_mb: int = 4096,
     before_it_appears: Callable[[Path], None] | None = None,
+    overwrite: bool = False,
 ) -> pl.DataFrame:
     """Prune a model and write an ordinary Hugging Face folder ``out``.
 
     Args:
         model: folder with config, weights and tokenizer, or the hub id of one.
-        out: folder to write; it appears whole, and replaces an older pruned checkpoint. A run that
-            ends early leaves its work in ``.{name}.partial`` beside it, for the next to go on.
+        out: folder to write; it appears whole. A run that ends early leaves its work in
+            ``.{name}.partial`` beside it, for the next to go on. If this very checkpoint is there
+            already, nothing is done.
         calibration: sequences; may be empty if pruner and allocation need no statistics.
         held_back: token ids that the report's block errors and perplexities are measured on.
         recipe: pruner, allocation, objective and constants.
@@ -87,13 +91,15 @@ def prune_checkpoint(
         spill: folder for hidden states beyond the cap; None is the work folder.
         cap_mb: MB of hidden states kept in memory.
         before_it_appears: called with the finished folder before it gets its name (model card).
+        overwrite: replace another pruned checkpoint at ``out``.
 
     Returns:
         The PruningReport table, also written as ``pruning.parquet`` in ``out``.
 
     Raises:
         ModelError: the folder cannot be used or its structure is not understood.
-        PruningError: the calibration or a matrix cannot be used, or a disk is full.
+        PruningError: the calibration or a matrix cannot be used, a disk is full, or another
+            checkpoint is at ``out``.
         ConfigError: the allocation does not go with the sparsity.
     """
     require_calibration(pruner_of(recipe.method), recipe.objective, calibration)
@@ -113,6 +119,8 @@ def prune_checkpoint(
     task = Task(source, decoder, calibration, held_back, recipe, sparsity)
     with opened(out, task.parts(dtype)) as work:
         if not _is_in_place(work, out):
+            if not overwrite:
+                require_free(out)
             pruned = _prune(task, work, spill or work.folder, cap_mb * MB)
             assemble(decoder, source, work.checkpoint)
             summary = _summary(task, work, pruned, spec).model_copy(update={"encoding": encoding})
@@ -124,11 +132,12 @@ def prune_checkpoint(
 
 
 def _is_in_place(work: Work, out: Path) -> bool:
-    """Return whether a run was killed after its last renaming, with nothing left to do."""
-    if work.is_empty() or work.checkpoint.exists():
+    """Return whether an earlier run has finished this very checkpoint."""
+    if work.checkpoint.exists():
         return False
     try:
-        return read_summary(out).work == work.digest
+        WeightFiles.of_folder(out)
+        return (out / MATRICES).is_file() and read_summary(out).work == work.digest
     except SsgrError:
         return False
 
@@ -230,6 +239,7 @@ def _summary(task: Task, work: Work, pruned: Pruned, spec: str) -> Summary:
         sparsity=task.sparsity.key,
         perplexity=perplexity,
         warnings=warnings,
+        dense=task.decoder.left_dense(),
         versions={"python": platform.python_version()} | {name: version(name) for name in DECIDING},
         work=work.digest,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

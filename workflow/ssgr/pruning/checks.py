@@ -58,6 +58,19 @@ def check_folders(model: Path, out: Path) -> None:
         )
 
 
+def require_free(out: Path) -> None:
+    """Check that no finished checkpoint would be replaced.
+
+    Raises:
+        PruningError: one would be.
+    """
+    if out.is_dir() and not _is_empty(out):
+        raise PruningError(
+            f"{out} holds another pruned checkpoint: choose another folder, or say --overwrite to "
+            "replace it"
+        )
+
+
 def check_sequences(sequences: Sequence[Sequence[int]], decoder: Decoder, what: str) -> None:
     """Refuse sequences that the model cannot have been meant for.
 
@@ -67,6 +80,11 @@ def check_sequences(sequences: Sequence[Sequence[int]], decoder: Decoder, what: 
     for at, sequence in enumerate(sequences):
         if len(sequence) == 0:
             raise PruningError(f"{what} sequence {at} has no tokens")
+        odd = next((each for each in sequence if not isinstance(each, int)), None)
+        if odd is not None:
+            raise PruningError(
+                f"{what} sequence {at} holds {odd!r}, which is no token id: expected integers"
+            )
         worst = max(sequence) if min(sequence) >= 0 else min(sequence)
         if not 0 <= worst < decoder.vocabulary:
             raise PruningError(

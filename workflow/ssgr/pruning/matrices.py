@@ -18,6 +18,7 @@ from ssgr.pruning.statistics import InputStatistics, relative_error
 from ssgr.sparsity import Sparsity
 
 UNREACHED = "no calibration token reached it: pruned by magnitude"
+BLIND = "all its inputs are zero on the calibration text: pruned by magnitude"
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,17 @@ class Alike:
 def prune_alike(alike: Alike, pruning: Pruning) -> list[PrunedMatrix]:
     """Prune matrices that read one input, in place.
 
-    Experts that no calibration token reached are pruned by magnitude, and the report says so.
+    Matrices that no calibration token reached, or only with inputs of zero, are pruned by
+    magnitude, and the report says so.
 
     Raises:
         PruningError: a matrix cannot be pruned.
     """
     began = time.perf_counter()
     given, weights = alike.given(), alike.weights()
-    unreached = given.tokens == 0 and pruning.pruner.needs != "none"
+    uninformed = _uninformed(given) if pruning.pruner.needs != "none" else ""
     try:
-        pruned = _pruned(alike, given, pruning, unreached)
+        pruned = _pruned(alike, given, pruning, bool(uninformed))
     except (PruningError, LinAlgError) as failure:
         raise PruningError(f"{alike.names()[0]}: {failure}") from failure
     errors = [
@@ -118,7 +120,7 @@ def prune_alike(alike: Alike, pruning: Pruning) -> list[PrunedMatrix]:
     for weight, result in zip(weights, pruned, strict=True):
         weight.copy_(result)
     share = (time.perf_counter() - began) / sum(weight.numel() for weight in weights)
-    said = [UNREACHED] if unreached else given.warnings if pruning.pruner.needs != "none" else []
+    said = [uninformed] if uninformed else given.warnings if pruning.pruner.needs != "none" else []
     return [
         PrunedMatrix(
             block=alike.index,
@@ -138,12 +140,19 @@ def prune_alike(alike: Alike, pruning: Pruning) -> list[PrunedMatrix]:
     ]
 
 
+def _uninformed(given: InputStatistics) -> str:
+    """Return why these statistics say nothing of the inputs, in words; empty if they do."""
+    if given.tokens == 0:
+        return UNREACHED
+    return BLIND if bool(given.dead.all()) else ""
+
+
 def _pruned(
-    alike: Alike, given: InputStatistics, pruning: Pruning, unreached: bool
+    alike: Alike, given: InputStatistics, pruning: Pruning, by_magnitude: bool
 ) -> list[Tensor]:
     """Return the pruned weights."""
     targets = alike.weights()
-    if unreached:
+    if by_magnitude:
         pruner = PRUNERS["magnitude"]
     else:
         pruner = pruning.pruner

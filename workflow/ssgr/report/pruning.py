@@ -19,11 +19,11 @@ CHECKPOINT: dict[str, Any] = {
          "pruned_perplexity"),
         pl.Float64,
     ),
-    "warnings": pl.List(pl.String),
+    **dict.fromkeys(("warnings", "dense"), pl.List(pl.String)),
 }  # fmt: skip
 """Of a checkpoint: ``weights`` and ``zeros`` of its pruned ``matrices``, of which so many are
 ``flagged`` with a warning; ``matrix_error`` their mean, ``last_error`` that of the last block;
-``warnings`` what the checkpoint says of itself, in words.
+``warnings`` what the checkpoint says of itself, in words, and ``dense`` what was left unpruned.
 """
 
 
@@ -67,7 +67,8 @@ def _row(folder: Path) -> dict[str, Any]:
         pl.col("peak_mb").max(),
         last_error=pl.col("relative_error").sort_by("block").last(),
     ).row(0, named=True)
-    return {**counted, **spent, **_perplexities(summary), "warnings": summary.warnings}
+    return {**counted, **spent, **_perplexities(summary), "warnings": summary.warnings,
+            "dense": summary.dense}  # fmt: skip
 
 
 def _perplexities(summary: Summary) -> dict[str, float | int | None]:
@@ -85,8 +86,8 @@ def section(
     """Return what the template shows of one model.
 
     That is ``errors`` (a figure, or None), its checkpoints by ``settings``, how many there are
-    (``pruned``) and how many of them have warnings (``warned``). The tables are as of the
-    functions above; ``hues`` are the colours of the labels.
+    (``pruned``), how many of them have warnings (``warned``), and what was left ``dense``. The
+    tables are as of the functions above; ``hues`` are the colours of the labels.
     """
     measured = blocks.filter(pl.col("relative_error").is_not_null(), model=model)
     errors = None
@@ -106,5 +107,6 @@ def section(
             for one in settings
         ],
         "pruned": len(rows),
+        "dense": rows["dense"].explode().drop_nulls().unique(maintain_order=True).to_list(),
         "warned": int((rows["warnings"].list.len() > 0).sum()),
     }

@@ -30,6 +30,19 @@ def tensors_in(value: Any) -> list[Tensor]:
     return [tensor for part in parts for tensor in tensors_in(part)]
 
 
+def own_containers(more: Arguments) -> Arguments:
+    """Return the same arguments in containers of their own; tensors are not copied."""
+    return Arguments(_rebuilt(more.args), _rebuilt(more.kwargs))
+
+
+def _rebuilt(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _rebuilt(part) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_rebuilt(part) for part in value)
+    return value
+
+
 def bytes_of(known: Iterable[list[Arguments]]) -> int:
     """Return how much memory the tensors in arguments take, what they share counted once."""
     storages = (t.untyped_storage() for calls in known for call in calls for t in tensors_in(call))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ssgr.errors import ModelError
-from ssgr.pruning.model.arguments import Arguments, bytes_of, same, tensors_in
+from ssgr.pruning.model.arguments import Arguments, bytes_of, own_containers, same
 
 KEPT_BYTES = 2**26  # of arguments of sequence lengths met before
 
@@ -36,20 +36,26 @@ class BlockCalls:
     def run(self, index: int, hidden: Tensor) -> Tensor:
         """Run one block on ``hidden`` [batch, tokens, width]; return its output.
 
+        What it leaves in its arguments for blocks after it is dropped.
+
         Raises:
-            ModelError: the block leaves something in its arguments for blocks after it.
+            ModelError: the block writes into ``hidden``.
         """
-        more = self._of_length(hidden)[index]
-        given = len(tensors_in(more))
+        more = own_containers(self._of_length(hidden)[index])
+        version = hidden._version
         output = self.blocks[index](hidden, *more.args, **more.kwargs)
-        if len(tensors_in(more)) != given:
-            raise ModelError(
-                f"{type(self.model).__name__}: block {index} leaves tensors for blocks after it "
-                "(such as shared keys and values): this architecture is not supported"
-            )
+        if hidden._version != version:
+            raise self._unsupported(f"block {index} writes into the hidden states that it is given")
         self._returns_tuple = isinstance(output, tuple)
         result: Tensor = output[0] if self._returns_tuple else output
         return result
+
+    @torch.no_grad()
+    def whole(self, token_ids: Sequence[int], device: torch.device) -> Tensor:
+        """Return the logits [1, tokens, vocabulary] of the model's own forward pass."""
+        ids = torch.tensor([list(token_ids)], dtype=torch.long, device=device)
+        logits: Tensor = self.model(input_ids=ids, use_cache=False).logits
+        return logits
 
     @torch.no_grad()
     def entering(self, token_ids: Sequence[int], device: torch.device) -> Tensor:
@@ -64,7 +70,8 @@ class BlockCalls:
         """Return the model's logits if its last block returns ``hidden``."""
         last: Any = (hidden,) if self._returns_tuple else hidden
         with _stand_ins(self.blocks, lambda index, hidden, more: last):
-            logits: Tensor = self.model(inputs_embeds=hidden, use_cache=False).logits
+            # a copy: some models scale the embeddings that they are given in place
+            logits: Tensor = self.model(inputs_embeds=hidden.clone(), use_cache=False).logits
         return logits
 
     @torch.no_grad()
@@ -74,23 +81,18 @@ class BlockCalls:
         Raises:
             ModelError: they depend on the tokens or on the hidden states.
         """
-        name = type(self.model).__name__
         entered: list[Tensor] = []
         ids = torch.tensor([list(token_ids)], dtype=torch.long, device=device)
         by_tokens = self._recorded(entered, input_ids=ids)
         try:
             by_hidden = self._recorded([], inputs_embeds=1 - 2 * entered[0])
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            raise ModelError(
-                f"{name} cannot run on hidden states alone ({error}): "
-                "this architecture is not supported"
-            ) from error
+            raise self._unsupported(f"it cannot run on hidden states alone ({error})") from error
         for index, (one, other) in enumerate(zip(by_tokens, by_hidden, strict=True)):
             if not same(one.args, other.args) or not same(one.kwargs, other.kwargs):
-                raise ModelError(
-                    f"{name} hands block {index} something besides the hidden states that depends "
-                    "on the tokens (such as per-layer embeddings), or that is no tensor: "
-                    "this architecture is not supported"
+                raise self._unsupported(
+                    f"it hands block {index} something besides the hidden states that depends "
+                    "on the tokens (such as per-layer embeddings), or that is no tensor"
                 )
 
     @contextmanager
@@ -114,7 +116,7 @@ class BlockCalls:
         if key not in self._known:
             if bytes_of(self._known.values()) > KEPT_BYTES:
                 self._known.clear()
-            self._known[key] = self._recorded([], inputs_embeds=hidden)
+            self._known[key] = self._recorded([], inputs_embeds=hidden.clone())
         return self._known[key]
 
     def _recorded(self, entered: list[Tensor], **inputs: Tensor) -> list[Arguments]:
@@ -122,16 +124,28 @@ class BlockCalls:
 
         What would enter the first block is appended to ``entered``.
         """
-        found: dict[int, Arguments] = {}
+        found: list[Arguments] = []
+        passed: list[tuple[Tensor, int]] = []  # what the block before returned, and its version
 
         def record(index: int, hidden: Tensor, more: Arguments) -> Any:
+            if index != len(found):
+                raise self._unsupported(
+                    f"it runs block {index} where block {len(found)} was expected (blocks that run "
+                    "more than once, or in another order than they are stored in)"
+                )
             if index == 0:
                 entered.append(hidden)
             elif hidden.dim() < entered[-1].dim():
                 raise _TupleExpectedError
-            found[index] = more
+            elif hidden is not passed[0][0] or hidden._version != passed[0][1]:
+                raise self._unsupported(
+                    f"it changes the hidden states between block {index - 1} and block {index}"
+                )
+            found.append(more)
+            passed[:] = [(hidden, hidden._version)]
             return (hidden,) if self._returns_tuple else hidden
 
+        reset_dynamic_rope(self.model)
         try:
             with _stand_ins(self.blocks, record):
                 self.model.base_model(**inputs, use_cache=False)
@@ -140,11 +154,31 @@ class BlockCalls:
             entered.clear()
             return self._recorded(entered, **inputs)
         if len(found) != len(self.blocks):
-            raise ModelError(
-                f"{type(self.model).__name__} runs {len(found)} of its {len(self.blocks)} "
-                "blocks: this architecture is not supported"
-            )
-        return [found[index] for index in range(len(self.blocks))]
+            raise self._unsupported(f"it runs {len(found)} of its {len(self.blocks)} blocks")
+        return found
+
+    def _unsupported(self, what: str) -> ModelError:
+        return ModelError(
+            f"{type(self.model).__name__} is not supported: {what}. Blocks are pruned one after "
+            "another, each on what the one before it returns"
+        )
+
+
+def reset_dynamic_rope(model: nn.Module) -> None:
+    """Make rotary frequencies those of a model that has seen no sequence yet.
+
+    A model with ``rope_type: dynamic`` keeps those of the longest sequence that it has seen, so
+    that the same sequence would be read in another way after a longer one.
+    """
+    for module in model.modules():
+        short = getattr(module, "original_max_seq_len", None)
+        grown = [name for name in vars(module) if name.endswith("max_seq_len_cached")]
+        for name in grown if short is not None else []:
+            prefix = name.removesuffix("max_seq_len_cached")
+            if getattr(module, name) > short:
+                original = module.get_buffer(f"{prefix}original_inv_freq")
+                setattr(module, name, short)
+                module._buffers[f"{prefix}inv_freq"] = original.clone()
 
 
 @contextmanager

@@ -6,6 +6,8 @@ rebuilt here: the model's own forward runs with every block bypassed, and the ar
 each block are what the block is later run with, for one unpadded sequence at a time.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from ssgr.pruning.model.calls import BlockCalls
 from ssgr.pruning.model.loading import Loader, tensor_of
 from ssgr.pruning.model.naming import stored_names
 from ssgr.pruning.model.parts import Parts
-from ssgr.pruning.model.skeleton import config_of, skeleton
+from ssgr.pruning.model.skeleton import config_of, positions_of, skeleton, understood
 from ssgr.pruning.model.weights import WeightFiles
 
 
@@ -45,7 +47,7 @@ class Decoder:
         device: where blocks are computed.
         dtype: number format that they are computed in.
         vocabulary: rows of the embedding.
-        positions: the longest sequence that the model was made for, None if it has no limit.
+        positions: the longest sequence that the model reads, None if it has no limit.
     """
 
     def __init__(self, model: PreTrainedModel, device: torch.device, loader: Loader | None) -> None:
@@ -59,8 +61,7 @@ class Decoder:
         self.device = device
         self.dtype = model.dtype
         self.vocabulary: int = self.parts.embedding.get_parameter("weight").shape[0]
-        config = model.config.get_text_config(decoder=True)
-        self.positions: int | None = getattr(config, "max_position_embeddings", None)
+        self.positions = positions_of(model.config)
         self._model = model
         self._loader = loader
         self._calls = BlockCalls(model, self.blocks)
@@ -74,6 +75,7 @@ class Decoder:
         tokens = [middle, self.vocabulary // 3, middle]
         with self._looking_up(tokens):
             self._calls.require_constant(tokens, device)
+        self._require_same(tokens)
 
     @classmethod
     def open(
@@ -98,10 +100,11 @@ class Decoder:
         """
         config = config_of(folder, trust_remote_code)
         files = WeightFiles.of_folder(folder)
-        model = skeleton(config, device, dtype or files.main_dtype(), trust_remote_code)
-        names = stored_names(model, files.tensors)
-        experts.unfuse(model)
-        decoder = cls(model, device, Loader(model, files, names, device))
+        with understood(folder, config):
+            model = skeleton(config, device, dtype or files.main_dtype(), trust_remote_code)
+            names = stored_names(model, files.tensors)
+            experts.unfuse(model)
+            decoder = cls(model, device, Loader(model, files, names, device))
         decoder.folder = folder
         return decoder
 
@@ -224,6 +227,47 @@ class Decoder:
         found = self._loader.files.tensors
         return {name: tensor.file for name, tensor in found.items() if name not in inside}
 
+    @torch.no_grad()
+    def _require_same(self, token_ids: Sequence[int]) -> None:
+        """Check on a few tokens that block after block computes what the whole model computes.
+
+        Blocks and head get stand-ins for their weights, so that none are read.
+
+        Raises:
+            ModelError: the logits differ, or a block cannot be run by itself.
+        """
+        names = [name for index in range(self.depth) for name in self._tensors(index)]
+        held = self._loader.stand_ins([*names, *self.parts.head]) if self._loader else nullcontext()
+        with held:
+            with self._looking_up(token_ids):
+                whole = self._calls.whole(token_ids, self.device).float()
+            hidden = self.embed(token_ids)
+            for index in range(self.depth):
+                hidden = self.run(index, hidden)
+            streamed = self._calls.leaving(hidden).float()
+        if not torch.allclose(whole, streamed, rtol=1e-2, atol=1e-3, equal_nan=True):
+            raise ModelError(
+                f"{type(self._model).__name__} is not supported: run block after block it gives "
+                "other logits than its own forward pass does, so that something besides the hidden "
+                "states goes from block to block"
+            )
+
+    def left_dense(self) -> list[str]:
+        """Return in words which matrices stay as they are, though they are in or like blocks."""
+        routers = {name for block in self.blocks for name in experts.routers(block)}
+        said = [f"the routers of its experts ({', '.join(sorted(routers))})"] if routers else []
+        used = set(self._loader.stored.values()) if self._loader else set()
+        unused = [name for name in self.other_tensors() if name not in used]
+        matrices = [
+            n for n in unused if self._loader and len(self._loader.files.tensors[n].shape) > 1
+        ]
+        parts = Counter(_part_of(name) for name in matrices)
+        return said + [
+            f"{part} ({count} matrices), which no part of {type(self._model).__name__} reads, such "
+            "as layers that predict several tokens: copied as they are"
+            for part, count in parts.items()
+        ]
+
     def _tensors(self, index: int) -> list[str]:
         place = f"{self.prefix}.{index}"
         return [f"{place}.{name}" for name in self.blocks[index].state_dict()]
@@ -236,3 +280,9 @@ class Decoder:
         stored = self._loader.stored[self.parts.ends[0]]
         rows = self._loader.files.rows(stored, distinct.tolist()).to(self.device, self.dtype)
         return self._calls.looking_up(self.parts.embedding, rows, places.to(self.device)[None])
+
+
+def _part_of(name: str) -> str:
+    """Return the name of the layer that a tensor belongs to, or else its first word."""
+    numbered = re.match(r"(.*?\.\d+)\.", name)
+    return numbered[1] if numbered else name.partition(".")[0]

@@ -14,7 +14,8 @@ from transformers.integrations import moe
 
 from ssgr.errors import ModelError
 
-ROUTER = re.compile(r"(^|_)(gate|router)$")  # of a module beside the experts
+# of a module beside the experts, or of its class
+ROUTER = re.compile(r"(^|_)(gate|router)$|Router|Gate$")
 
 
 class Matrix(nn.Linear):
@@ -99,8 +100,13 @@ def routers(block: nn.Module) -> set[str]:
     for name, module in block.named_modules():
         if any(_are_experts(name, child) for name, child in module.named_children()):
             place = f"{name}." if name else ""
-            found |= {place + n for n, _ in module.named_children() if ROUTER.search(n)}
+            found |= {place + n for n, child in module.named_children() if _routes(n, child)}
     return found
+
+
+def _routes(name: str, module: nn.Module) -> bool:
+    """Return whether a module beside experts decides who computes, by its name or its class."""
+    return bool(ROUTER.search(name) or ROUTER.search(type(module).__name__))
 
 
 def _are_experts(name: str, module: nn.Module) -> bool:

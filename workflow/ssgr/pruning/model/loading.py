@@ -52,6 +52,22 @@ class Loader:
             for name, tensor in before.items():
                 set_tensor(self.model, name, tensor)
 
+    @contextmanager
+    def stand_ins(self, names: Sequence[str]) -> Iterator[None]:
+        """Give parameters and buffers that are not in memory random values that take no room.
+
+        A matrix is one random column, so that its values in a row are equal; nothing is read.
+        """
+        before = {name: self.tensor(name) for name in names if self.tensor(name).is_meta}
+        generator = torch.Generator().manual_seed(0)
+        try:
+            for name, tensor in before.items():
+                set_tensor(self.model, name, _stand_in(tensor, generator).to(self.device))
+            yield
+        finally:
+            for name, tensor in before.items():
+                set_tensor(self.model, name, tensor)
+
     def load(self, names: Sequence[str], files: WeightFiles | None = None) -> None:
         """Bring parameters and buffers into memory for good, in the dtype that the model wants."""
         files = files or self.files
@@ -91,6 +107,16 @@ class Loader:
                     f"{stored} in {files.tensors[stored].file} has shape {shape}, but the config "
                     f"makes it {wanted}: they are of different models"
                 )
+
+
+def _stand_in(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Return random values of a tensor's shape and dtype; of a matrix one column is in memory."""
+    if not tensor.is_floating_point():
+        return torch.zeros(tensor.shape, dtype=tensor.dtype)
+    if tensor.dim() < 2:
+        return (1 + torch.rand(tensor.shape, generator=generator)).to(tensor.dtype)
+    column = torch.randn((*tensor.shape[:-1], 1), generator=generator) / tensor.shape[-1]
+    return column.to(tensor.dtype).expand(tensor.shape)
 
 
 def tensor_of(model: nn.Module, name: str) -> Tensor:

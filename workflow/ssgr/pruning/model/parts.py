@@ -56,9 +56,8 @@ class Parts:
         heads = [f"{_name(model, head)}.{name}" for name in head.state_dict()]
         outer = prefix.rpartition(".")[0]
         _refuse_second_lookup(model.get_submodule(outer), embedding)
-        place = f"{outer}." if outer else ""
-        around = [f"{place}{name}" for name in model.get_submodule(outer).state_dict()]
-        around = [n for n in around if not n.startswith(f"{prefix}.") and n not in (lookup, *heads)]
+        ends = {lookup, *heads}
+        around = [n for n in model.state_dict() if not n.startswith(f"{prefix}.") and n not in ends]
         return cls(prefix, blocks, embedding, [lookup, *heads], heads, around)
 
     def linears(self, index: int) -> dict[str, nn.Linear]:
@@ -70,7 +69,7 @@ class Parts:
         """
         block = self.blocks[index]
         linears = {n: m for n, m in block.named_modules() if isinstance(m, nn.Linear)}
-        routers = experts.routers(block)
+        routers = tuple(f"{router}." for router in experts.routers(block))
         known = {f"{name}.weight" for name in linears}
         for name, parameter in block.named_parameters():
             place = f"{self.prefix}.{index}.{name}"
@@ -79,14 +78,13 @@ class Parts:
                     f"{place} is stored as {parameter.dtype}: quantised "
                     "models cannot be pruned; use the unquantised checkpoint"
                 )
-            routing = name.startswith(tuple(f"{router}." for router in routers))
-            if parameter.dim() > 1 and name not in known and not routing:
+            if parameter.dim() > 1 and name not in known and not name.startswith(routers):
                 raise ModelError(
                     f"{place} has shape {tuple(parameter.shape)} and is not the weight of an "
                     "nn.Linear (convolutions and the like are not supported): it would silently "
                     "stay dense"
                 )
-        linears = {name: linear for name, linear in linears.items() if name not in routers}
+        linears = {n: linear for n, linear in linears.items() if not f"{n}.".startswith(routers)}
         if not linears:
             raise ModelError(f"{self.prefix}.{index} has no nn.Linear: nothing to prune")
         return linears

@@ -5,7 +5,8 @@ they are computed by the model's own initialisation, and a model that does not i
 run with whatever was in memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.core_model_loading import build_glob_alternation
 
-from ssgr.errors import ModelError
+from ssgr.errors import ModelError, SsgrError
 from ssgr.pruning.model.loading import set_tensor
 
 
@@ -34,6 +35,37 @@ def config_of(folder: Path, trust_remote_code: bool) -> PreTrainedConfig:
         raise ModelError(f"{folder} is quantised: prune the unquantised checkpoint instead")
     assert isinstance(config, PreTrainedConfig)
     return config
+
+
+@contextmanager
+def understood(folder: Path, config: PreTrainedConfig) -> Iterator[None]:
+    """Turn whatever the code of an unknown architecture raises into a refusal.
+
+    Raises:
+        ModelError: names the architecture and what was raised.
+    """
+    try:
+        yield
+    except (SsgrError, OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{folder}: {config.model_type} ({type(config).__name__}) is not supported: its code "
+            f"raised {type(error).__name__} ({error}) when it was taken apart into decoder blocks"
+        ) from error
+
+
+def positions_of(config: PreTrainedConfig) -> int | None:
+    """Return the longest sequence that a model reads, None if it has no limit.
+
+    With ``rope_type: dynamic`` the config counts the positions before they are scaled.
+    """
+    text = config.get_text_config(decoder=True)
+    positions: int | None = getattr(text, "max_position_embeddings", None)
+    rope = getattr(text, "rope_parameters", None) or {}
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    factors = [kind.get("factor", 1) for kind in kinds if kind.get("rope_type") == "dynamic"]
+    return int(positions * max(factors)) if positions and factors else positions
 
 
 def skeleton(
@@ -56,8 +88,19 @@ def skeleton(
                 config, dtype=dtype, trust_remote_code=trust_remote_code
             )
     except Exception as error:  # as above
+        composite = [name for name in config.sub_configs if name != "text_config"]
+        if composite:
+            raise ModelError(
+                f"{config.name_or_path} is a {config.model_type} model ({type(config).__name__}), "
+                f"which joins a language model with others ({', '.join(composite)}): only a "
+                "language model by itself can be pruned. Save its language part in a folder of "
+                "its own, with its tokenizer files, and name that folder: load the model with "
+                "AutoModelForImageTextToText and copy model.language_model and lm_head into "
+                "AutoModelForCausalLM.from_config(config.get_text_config())"
+            ) from error
         raise ModelError(
-            f"{config.name_or_path} cannot be loaded as a causal language model: {error}"
+            f"{config.name_or_path}: {config.model_type} ({type(config).__name__}) cannot be made "
+            f"as a causal language model: {error}"
         ) from error
     if not isinstance(model, PreTrainedModel):
         raise ModelError(

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ssgr.errors import ModelError
+from ssgr.pruning.output.summary import SUMMARY
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -50,8 +51,15 @@ class WeightFiles:
         """Find the tensors of a Hugging Face folder, one file or sharded.
 
         Raises:
-            ModelError: there are no safetensors files, or a shard or a tensor of one is missing.
+            ModelError: there are no safetensors files, a shard or a tensor of one is missing, or
+                the folder was saved both as one file and in shards.
         """
+        if (folder / SINGLE).is_file() and (folder / INDEX).is_file():
+            raise ModelError(
+                f"{folder} holds both {SINGLE} and {INDEX}: it was saved twice, and engines do not "
+                "agree on which of the two they load. Remove the one that is not meant (with its "
+                "shards)"
+            )
         if (folder / SINGLE).is_file():
             return cls.of_file(folder / SINGLE)
         if not (folder / INDEX).is_file():
@@ -62,14 +70,14 @@ class WeightFiles:
             raise ModelError(
                 f"{folder} lacks {len(missing)} of the files that {INDEX} lists "
                 f"({', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}): "
-                "download the model again"
+                f"{remedy(folder)}"
             )
         shards = {name: _tensors_of(folder / name) for name in sorted(set(places.values()))}
         for tensor, shard in places.items():
             if tensor not in shards[shard]:
                 raise ModelError(
                     f"{folder / shard} does not hold {tensor}, though {INDEX} says so: "
-                    "the shards are of different downloads; download the model again"
+                    f"the shards are of different downloads; {remedy(folder)}"
                 )
         return cls(folder, {tensor: shards[shard][tensor] for tensor, shard in places.items()})
 
@@ -161,7 +169,7 @@ def _tensors_of(file: Path) -> dict[str, StoredTensor]:
             }
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"{file} is not a whole safetensors file ({error}): download or write it again"
+            f"{file} is not a whole safetensors file ({error}): {remedy(file.parent)}"
         ) from error
 
 
@@ -176,7 +184,19 @@ def _index(file: Path) -> dict[str, str]:
     return places
 
 
+def remedy(folder: Path) -> str:
+    """Return what to do about a folder that is not whole."""
+    if (folder / SUMMARY).is_file():
+        return (
+            f"delete the folder {folder} and run again what made it (as long as the folder is "
+            "there, Snakemake takes it for whole)"
+        )
+    return "download the model again"
+
+
 def _no_safetensors(folder: Path) -> str:
+    if (folder / SUMMARY).is_file():
+        return f"{folder} has lost its weights: {remedy(folder)}"
     pickled = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
     if pickled:
         return (

@@ -30,7 +30,8 @@ class Perplexity(BaseModel):
 class Summary(BaseModel):
     """How a checkpoint was made and what came out; ``spec`` is what asked for it.
 
-    ``sparsity`` is a key of `Sparsity`, ``warnings`` are of the checkpoint as a whole, in words.
+    ``sparsity`` is a key of `Sparsity`, ``warnings`` are of the checkpoint as a whole, in words,
+    ``dense`` says which matrices of blocks were left as they are, besides embeddings and head.
     ``work`` is the digest of what decides the result (`ssgr.pruning.progress`), ``encoding`` that
     of how the dense model's tokenizer encodes (`ssgr.sampling.tokenizer`), empty if not known.
     """
@@ -42,6 +43,7 @@ class Summary(BaseModel):
     sparsity: str
     perplexity: Perplexity | None = None
     warnings: list[str] = []
+    dense: list[str] = []
     versions: dict[str, str] = {}
     device: str = ""
     work: str = ""
