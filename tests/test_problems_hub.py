@@ -239,7 +239,7 @@ def test_an_empty_option_is_told_without_its_question(served: LocalHub) -> None:
     bad = [{**GPQA[0], "Incorrect Answer 3": " "}]
     serve(served, "Idavidrein/gpqa", {"gpqa_diamond.csv": bad}, main=spec.revision)
     with pytest.raises(
-        TableError, match="'Incorrect Answer 3' of problem 'rec0' is empty"
+        TableError, match=r"'Incorrect Answer 3' of `options` is empty.*row 1 \('rec0'\)"
     ) as caught:
         load(spec)
     assert "two lines" not in str(caught.value)

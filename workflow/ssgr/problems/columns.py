@@ -10,6 +10,7 @@ import polars as pl
 
 from ssgr.config import Columns
 from ssgr.errors import TableError
+from ssgr.problems.faults import PLACE, SHOWN, Faults
 from ssgr.problems.golds import BESIDE, golds
 from ssgr.problems.options import with_options
 from ssgr.problems.order import first
@@ -23,6 +24,9 @@ PROBLEM = {
     "context": "context",
     **{name: name for name in BESIDE},
 }
+MISSING = ("nan", "NaN", "NAN", "<NA>", "NaT")
+"""How other programs write a cell that holds nothing: it is null here."""
+_NUMBER = r"^\s*(?:[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse)\s*$"
 _HAS_CONTEXT = pl.col("context").fill_null("").str.strip_chars() != ""
 _WITH_CONTEXT = (
     pl.when(_HAS_CONTEXT).then(pl.format("{}\n\n{}", "context", "question")).otherwise("question")
@@ -52,21 +56,26 @@ def read_columns(spec: Columns, paths: Sequence[tuple[Path, str]]) -> pl.DataFra
         paths: the files, in order, and what errors call them.
 
     Raises:
-        TableError: a file cannot be read or lacks a column; no row is taken; a row has no id,
-            question, option or answer, or a tolerance that is none.
+        TableError: a file cannot be read or lacks columns; no row is taken; rows have no id or one
+            that others have, no question, option or answer, or a tolerance that is none.
     """
     key, *_ = wanted = DOCUMENT if spec.is_text else PROBLEM
     table = _taken(spec, dict(wanted), paths, key)
-    shown = ", ".join(shown for _, shown in paths)
+    faults = Faults([shown for _, shown in paths], key if spec.id else None)
+    _check_ids(table, key, spec, faults)
     if spec.is_text:
-        return table.filter(pl.col("text").str.strip_chars() != "")
-    _require_questions(table, shown)
-    table = table.with_columns(question=_WITH_CONTEXT)
+        _check_texts(table, "text", spec.text, faults, may_lack=True)
+        faults.tell()
+        return table.filter(pl.col("text").str.strip_chars() != "").drop(PLACE)
+    _check_texts(table, "question", spec.question, faults)
     if spec.options:
-        table = with_options(table, spec, shown)
+        made = with_options(table, spec, faults)
     else:
-        table = table.with_columns(pl.Series("answer", golds(table, spec, shown), dtype=pl.String))
-    return table.select(Problems.column_names())
+        made = table.with_columns(pl.Series("answer", golds(table, spec, faults), dtype=pl.String))
+    faults.tell()
+    blank = pl.col("solution").str.strip_chars() == ""
+    made = made.with_columns(solution=pl.when(~blank).then("solution"))
+    return made.with_columns(question=_WITH_CONTEXT).select(Problems.column_names())
 
 
 def _taken(
@@ -74,25 +83,29 @@ def _taken(
 ) -> pl.DataFrame:
     """The rows that are taken, texts all; ``answer`` and ``options`` are lists of texts."""
     table, read = None, 0
-    for path, shown in paths:
+    for file, (path, shown) in enumerate(paths):
+        before = read
         for batch in _batches(spec, path, shown):
             rows = _under_our_names(batch, spec, wanted, shown, first_row=read)
+            place = pl.lit(file, pl.UInt32), (pl.col("row") - before).cast(pl.UInt32)
+            rows = rows.with_columns(file=place[0], row=place[1])
             read += len(batch)
             table = pl.concat([table, rows]) if table is not None else rows
             if spec.limit and len(table) >= spec.limit + ROWS:
                 table = first(table, key, spec.limit)
     if table is None or table.is_empty():
         which = f" with {spec.where}" if spec.where else ""
-        raise TableError(
-            f"{', '.join(shown for _, shown in paths)}: there is no row{which} among {read}"
-        )
+        said = f"there is no row{which} among {read}" if read else "it holds no rows"
+        raise TableError(f"{', '.join(shown for _, shown in paths)}: {said}")
     return first(table, key, spec.limit) if spec.limit else table
 
 
 def _batches(spec: Columns, path: Path, shown: str) -> Iterator[pl.DataFrame]:
-    names = [getattr(spec, field) for field in {**DOCUMENT, **PROBLEM}.values()]
-    given = [*filter(None, names), *(spec.options or ()), *spec.where]
-    yield from batches(path, list(dict.fromkeys(given)), shown)
+    keys = {column: f"where.{column}" for column in spec.where}
+    keys |= {column: "options" for column in spec.options or ()}
+    fields = [field for field in {**DOCUMENT, **PROBLEM}.values() if getattr(spec, field)]
+    keys |= {getattr(spec, field): field for field in reversed(fields)}
+    yield from batches(path, keys, shown)
 
 
 def _under_our_names(
@@ -102,7 +115,7 @@ def _under_our_names(
     for column, field in wanted.items():
         name = getattr(spec, field)
         values = raw[name] if name else pl.repeat(None, len(raw), dtype=pl.String, eager=True)
-        as_wanted = _lists if column == "answer" else _text
+        as_wanted = _lists if column == "answer" else _written if column == "error" else _text
         columns.append(as_wanted(values, shown).alias(column))
     if spec.id is None:
         numbers = [f"{row:07d}" for row in range(first_row, first_row + len(raw))]
@@ -111,6 +124,8 @@ def _under_our_names(
         texts = pl.DataFrame([_text(raw[name], shown).alias(name) for name in spec.options])
         listed = [list(row) for row in texts.iter_rows()]
         columns.append(pl.Series("options", listed, dtype=pl.List(pl.String)))
+    numbered = pl.int_range(first_row + 1, first_row + len(raw) + 1, dtype=pl.Int64, eager=True)
+    columns.append(numbered.alias("row"))
     return pl.DataFrame(columns).filter(_asked_for(raw, spec, shown))
 
 
@@ -119,20 +134,41 @@ def _asked_for(raw: pl.DataFrame, spec: Columns, shown: str) -> pl.Series:
     for column, value in spec.where.items():
         values = value if isinstance(value, list) else [value]
         texts = [one if isinstance(one, str) else json.dumps(one) for one in values]
-        taken &= _text(raw[column], shown).is_in(texts).fill_null(False)
+        taken &= _written(raw[column], shown).is_in(texts).fill_null(False)
     return taken
 
 
-def _require_questions(table: pl.DataFrame, shown: str) -> None:
-    blank = table.filter(pl.col("question").fill_null("").str.strip_chars() == "")["problem_id"]
-    if len(blank):
-        raise TableError(
-            f"{shown}: {len(blank)} of {len(table)} rows have no question; first: {blank[0]!r}. "
-            "Remove them, or leave them out by `where`."
-        )
+def _check_ids(table: pl.DataFrame, key: str, spec: Columns, faults: Faults) -> None:
+    blank = table.filter(pl.col(key).is_null())
+    faults.add(blank, f"{len(blank)} of {len(table)} rows have no id in column {spec.id!r}")
+    doubled = table.filter(pl.col(key).is_not_null() & pl.col(key).is_duplicated()).sort(PLACE)
+    for identity in doubled[key].unique(maintain_order=True)[:SHOWN]:
+        same = doubled.filter(pl.col(key) == identity)
+        faults.add(same, f"id {identity!r} (column {spec.id!r}) occurs more than once")
+
+
+def _check_texts(
+    table: pl.DataFrame, name: str, column: str | None, faults: Faults, *, may_lack: bool = False
+) -> None:
+    """Rows without a question, and those that are bare numbers: another column was meant."""
+    if not may_lack:
+        blank = table.filter(pl.col(name).fill_null("").str.strip_chars() == "")
+        faults.add(blank, f"{len(blank)} of {len(table)} rows have no {name} in column {column!r}")
+    numbers = table.filter(pl.col(name).str.contains(_NUMBER))
+    faults.add(
+        numbers,
+        f"{len(numbers)} of {len(table)} rows have a bare number for a {name} in column "
+        f"{column!r}: is it the right one?",
+    )
 
 
 def _text(values: pl.Series, shown: str) -> pl.Series:
+    """The same, and what is missing is null."""
+    texts = _written(values, shown)
+    return texts.set(texts.str.strip_chars().is_in(MISSING), None)
+
+
+def _written(values: pl.Series, shown: str) -> pl.Series:
     """A column as text; numbers are kept as they are written."""
     if values.dtype.is_nested():
         raise TableError(f"{shown}: column {values.name!r} holds lists; expected one text a row")
@@ -142,7 +178,8 @@ def _text(values: pl.Series, shown: str) -> pl.Series:
 def _lists(values: pl.Series, shown: str) -> pl.Series:
     """A column as lists of texts, a text as a list of one."""
     if isinstance(values.dtype, pl.List) and not values.dtype.inner.is_nested():
-        return values.cast(pl.List(pl.String))
+        missing = pl.element().str.strip_chars().is_in(MISSING)
+        return values.cast(pl.List(pl.String)).list.eval(pl.when(~missing).then(pl.element()))
     texts = _text(values, shown)
     return pl.Series([None if text is None else [text] for text in texts],
                      dtype=pl.List(pl.String))  # fmt: skip

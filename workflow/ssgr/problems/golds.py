@@ -12,34 +12,39 @@ from typing import Any
 import polars as pl
 
 from ssgr.config import Columns
-from ssgr.errors import TableError
+from ssgr.problems.faults import Faults
 
 BESIDE = ("unit", "error")
 """What may stand beside an answer; goes into it."""
 
 
-def golds(table: pl.DataFrame, spec: Columns, shown: str) -> list[str | None]:
+def golds(table: pl.DataFrame, spec: Columns, faults: Faults) -> list[str | None]:
     """Return the gold of each row: problem_id, answer (a list of texts), unit, error.
 
-    All are null where the entry names no ``answer`` column.
-
-    Raises:
-        TableError: a problem could not be graded: it has no answer, an empty one among several,
-            or a tolerance that is none. Names the file, the column and the problem.
+    All are null where the entry names no ``answer`` column. A problem that could not be graded is
+    among the faults: it has no answer, an empty one among several, or a tolerance that is none.
     """
-    found = [_gold(row, spec, shown) for row in table.iter_rows(named=True)]
-    bare = table.filter(pl.Series([gold is None for gold in found], dtype=pl.Boolean))["problem_id"]
-    if spec.answer is not None and len(bare):
-        raise TableError(
-            f"{shown}: {len(bare)} of {len(table)} problems have no answer in column "
-            f"{spec.answer!r} (answer_from: {spec.answer_from}), or an empty one among several; "
-            f"first: {bare[0]!r}. Choose another answer_from (whole, after-hashes, last-box), or "
-            "remove these rows."
+    found = [_gold(row, spec) for row in table.iter_rows(named=True)]
+    if spec.answer is not None:
+        bare = table.filter(pl.Series([gold is None for gold in found], dtype=pl.Boolean))
+        faults.add(
+            bare,
+            f"{len(bare)} of {len(table)} problems have no answer in column {spec.answer!r} "
+            f"(answer_from: {spec.answer_from}), or an empty one among several; null, NaN and "
+            "what answer_from (whole, after-hashes, last-box) does not find are none",
         )
+    wrong = table.filter(
+        pl.Series([_no_tolerance(text) for text in table["error"]], dtype=pl.Boolean)
+    )
+    faults.add(
+        wrong,
+        f"column {spec.error!r} holds {wrong['error'].head(3).to_list()}, expected a tolerance "
+        "such as 1e-1, or several with commas between",
+    )
     return found
 
 
-def _gold(row: dict[str, Any], spec: Columns, shown: str) -> str | None:
+def _gold(row: dict[str, Any], spec: Columns) -> str | None:
     """A row's gold; None for a row with no answer, and for one whose list has an empty place.
 
     With the rest of its answers a wrong response could be judged correct.
@@ -49,7 +54,6 @@ def _gold(row: dict[str, Any], spec: Columns, shown: str) -> str | None:
     if not texts or len(texts) < len(answers):
         return None
     beside = {name: row[name].strip() for name in BESIDE if row[name] and row[name].strip()}
-    _require_tolerance(row, beside.get("error"), spec, shown)
     if len(texts) == 1 and not beside:
         return texts[0]
     return json.dumps({"final_answer": texts, **beside}, ensure_ascii=False)
@@ -67,13 +71,9 @@ def _answer(text: str | None, answer_from: str) -> str | None:
     return last_box(text)
 
 
-def _require_tolerance(row: dict[str, Any], error: str | None, spec: Columns, shown: str) -> None:
+def _no_tolerance(error: str | None) -> bool:
     try:
-        tolerances = [float(part) for part in (error or "0").split(",")]
+        tolerances = [float(part) for part in ((error or "").strip() or "0").split(",")]
     except ValueError:
-        tolerances = [-1.0]
-    if not all(tolerance >= 0 and isfinite(tolerance) for tolerance in tolerances):
-        raise TableError(
-            f"{shown}: column {spec.error!r} of problem {row['problem_id']!r} holds {error!r}; "
-            "expected a tolerance such as 1e-1, or several with commas between"
-        )
+        return True
+    return not all(tolerance >= 0 and isfinite(tolerance) for tolerance in tolerances)

@@ -9,26 +9,23 @@ import polars as pl
 
 from ssgr.config import Columns
 from ssgr.config.problem_sets import LETTERS
-from ssgr.errors import TableError
+from ssgr.problems.faults import Faults
 
 
-def with_options(table: pl.DataFrame, spec: Columns, shown: str) -> pl.DataFrame:
+def with_options(table: pl.DataFrame, spec: Columns, faults: Faults) -> pl.DataFrame:
     """Return the table with the options below each question, and the right letter as ``answer``.
 
     Args:
         table: problem_id, question and options (a list of texts, the right one first).
         spec: names the columns, and the seed of the order.
-        shown: what errors call the file.
-
-    Raises:
-        TableError: an option is empty.
+        faults: where rows with an empty option go.
     """
+    for place, column in enumerate(spec.options or []):
+        option = pl.col("options").list.get(place).fill_null("").str.strip_chars()
+        faults.add(table.filter(option == ""), f"column {column!r} of `options` is empty or NaN")
     questions, letters = [], []
     for key, question, options in table.select("problem_id", "question", "options").iter_rows():
         texts = [(option or "").strip() for option in options]
-        if "" in texts:
-            column = (spec.options or [])[texts.index("")]
-            raise TableError(f"{shown}: column {column!r} of problem {key!r} is empty")
         order = order_of(len(texts), spec.options_seed, key)
         lines = [f"{LETTERS[place]}) {texts[k]}" for place, k in enumerate(order)]
         questions.append("\n".join([question.strip(), "", *lines]))

@@ -6,7 +6,8 @@ the text they are.
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,38 +24,64 @@ ROWS = 10_000
 Reader = Callable[[Path, Sequence[str]], Iterator[pl.DataFrame]]
 
 
-def batches(path: Path, columns: Sequence[str], name: str = "") -> Iterator[pl.DataFrame]:
+def batches(path: Path, columns: Mapping[str, str], name: str = "") -> Iterator[pl.DataFrame]:
     """Yield ``columns`` of a Parquet, JSON or CSV file, in its order; text may be compressed.
 
     A value that JSON lines leave out is null.
 
     Args:
         path: the file.
-        columns: names to read, each once.
+        columns: names to read, and of each the configuration's key that names it.
         name: what errors call the file; default its path.
 
     Raises:
-        TableError: the file is of another kind, cannot be read, or lacks a column.
+        TableError: the file is of another kind, empty, cannot be read, or lacks columns.
     """
     shown = name or str(path)
-    suffixes = Path(shown).suffixes
-    kind = next((suffix for suffix in reversed(suffixes) if suffix in _READERS), None)
-    if kind is None:
-        raise TableError(
-            f"{shown}: expected one of {sorted(_READERS)} (all but .parquet may be compressed)"
-        )
+    kind = kind_of(shown)
     try:
-        yield from _READERS[kind](path, columns)
+        if not path.stat().st_size:
+            raise TableError(f"{shown} is empty: it holds no rows")
+        yield from _READERS[kind](path, list(columns))
     except _NoColumn as error:
-        raise TableError(f"{shown}: {error}") from error
+        raise TableError(f"{shown}: {error.told(columns)}") from error
     except (OSError, EOFError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
         raise TableError(f"{shown} cannot be read as {kind}: {error}") from error
 
 
+def kind_of(shown: str) -> str:
+    """Return the suffix by which a file is read: ``.jsonl`` of ``a.jsonl.gz``.
+
+    Raises:
+        TableError: it is none that is known.
+    """
+    for suffix in reversed(Path(shown).suffixes):
+        if suffix in _READERS:
+            return suffix
+    raise TableError(
+        f"{shown}: expected one of {sorted(_READERS)} (all but .parquet may be compressed)"
+    )
+
+
 class _NoColumn(Exception):
     def __init__(self, columns: Sequence[str], known: Sequence[str]) -> None:
-        absent = [column for column in columns if column not in known]
-        super().__init__(f"no column {absent[0]!r} in {list(known)}")
+        super().__init__()
+        self.absent = [column for column in columns if column not in known]
+        self.known = list(known)
+
+    def told(self, keys: Mapping[str, str]) -> str:
+        """All absent columns, with the key that names each and the nearest name there is."""
+        if not self.known:
+            return "it holds no rows"
+        told = []
+        for column in self.absent:
+            near = get_close_matches(column.lower(), map(str.lower, self.known), 1, 0.5)
+            meant = [known for known in self.known if known.lower() in near]
+            hint = f", did you mean {meant[0]!r}?" if meant else ""
+            told.append(f"no column {column!r} (key `{keys[column]}`{hint})")
+        marks = [mark for mark in ";\t|" if len(self.known) == 1 and mark in self.known[0]]
+        between = f"; its columns seem to be separated by {marks[0]!r}: use commas" if marks else ""
+        return f"{', '.join(told)} in {self.known}{between}"
 
 
 def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -70,7 +97,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
 
 def _csv(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     with _opened(path) as file:
-        table = pl.read_csv(file.read(), infer_schema=False)
+        table = pl.read_csv(file.read(), infer_schema=False, raise_if_empty=False)
     if not set(columns) <= set(table.columns):
         raise _NoColumn(columns, table.columns)
     yield table.select(columns)
