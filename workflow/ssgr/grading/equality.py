@@ -74,14 +74,8 @@ def _same_value(gold: str, answer: str, conventions: Conventions, depth: int) ->
         return equal_numbers(right, given, conventions)
     if (alike := _reads_alike(spelling(gold), spelling(answer))) is not None:
         return alike
-    if not same_point(gold, answer):
-        return False
-    if depth < DEEPEST:
-        said = same_named(gold, answer, lambda x, y: _same(x, y, conventions, depth + 1))
-        if said is not None:
-            return said
-    if closed_infinities(gold) != closed_infinities(answer):
-        return False
+    if depth < DEEPEST and (said := _by_names(gold, answer, conventions, depth)) is not None:
+        return said
     if _same_bounds(gold, answer, conventions, depth):
         return True
     if depth < DEEPEST and (gold, answer) != (last := (last_set(gold), last_set(answer))):
@@ -102,6 +96,23 @@ def _same_value(gold: str, answer: str, conventions: Conventions, depth: int) ->
         or _same_sides(gold, answer, conventions, depth)
         or near(gold, answer, conventions)
     )
+
+
+def _by_names(gold: str, answer: str, conventions: Conventions, depth: int) -> bool | None:
+    """Compare named values, ratios of three or more and ends at infinity; None: go on."""
+
+    def same(one: str, other: str) -> bool:
+        return _same(one, other, conventions, depth + 1)
+
+    if not same_point(gold, answer) or closed_infinities(gold) != closed_infinities(answer):
+        return False
+    one, other = (text.rpartition("=")[2].split(":") for text in (gold, answer))
+    if len(one) == len(other) > 2:
+        pairs = zip(one[1:], other[1:], strict=True)
+        return all(
+            same(rf"\frac{{{x}}}{{{one[0]}}}", rf"\frac{{{y}}}{{{other[0]}}}") for x, y in pairs
+        )
+    return same_named(gold, answer, same)
 
 
 def _reads_alike(gold: str, answer: str) -> bool | None:

@@ -44,6 +44,10 @@ _CONSTANT_FONT = re.compile(r"\\(?:mathrm|operatorname|text)\s*\{([ie])\}")
 _POUNDS = re.compile(r"\\(?:text)?(?:pounds|sterling)(?![a-zA-Z])")
 _BOLD_NUMBER = re.compile(r"\\(?:mathbf|boldsymbol|bm)\s*\{\s*(-?[\d.,]+)\s*\}")
 _VECTOR_FONT = re.compile(r"\\(?:mathbf|boldsymbol|bm|vec)\s*\{\s*([a-z])\s*\}")
+_CROSS_PRODUCT = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|vec)\s*\{\s*(\w)\s*\}\s*\\times\s*"
+    r"\\(?:mathbf|boldsymbol|bm|vec)\s*\{\s*(\w)\s*\}"
+)
 _NUMBER_IN_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*([-+]?[.,]?\d[^{{}}]*)\}}")
 _ROW_SPACE = re.compile(r"(\\\\)\s*\[[^\[\]]*[a-z]{2}\]")
 _STRAY_END = " .,;:\\"
@@ -125,6 +129,7 @@ def _without_fonts(text: str) -> str:
     text = _NUMBERS.sub(r"\\mathbb{\1\2\3\4}", _STYLE.sub("", text))
     text = _ROOT_OF.sub(r"\\sqrt{\1}", _SLANTED.sub(r"\\frac", text))
     text = _CENTS.sub("¢", _SIGN_IN_TEXT.sub(r"\1", text))
+    text = _CROSS_PRODUCT.sub(r"W(\1,\2)", text)  # one that does not commute
     text = _POUNDS.sub("£", _BOLD_NUMBER.sub(r"\1", text))
     text = _CONSTANT_FONT.sub(r"\1", _VECTOR_FONT.sub(r"\1", text))
     number = _NUMBER_IN_TEXT.fullmatch(text)

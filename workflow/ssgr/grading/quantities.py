@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.rewriting import has_trigonometry
-from ssgr.grading.units import BARE, CURRENCIES, KNOWN, TEXT, WORD, canonical, is_known
+from ssgr.grading.units import BARE, CURRENCIES, KNOWN, TEXT, WORD, canonical, is_known, is_symbol
 
 _NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
              "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen")  # fmt: skip
@@ -35,7 +35,7 @@ _GROUPED_UNIT = rf"\{{({TEXT}\{{[^{{}}]*\}})\}}"
 _FRACTION_OF_UNITS = re.compile(rf"\\[dt]?frac\s*{_GROUPED_UNIT}\s*{_GROUPED_UNIT}$")
 _BASE = re.compile(
     rf"(?<=[0-9A-Fa-f)}}])(?:_|\s*(?:{TEXT}\{{)?[\s(]*(?:in )?base)"
-    rf"(?:{TEXT}\{{|[\s({{}}-]|base)*(?P<base>\d+|[a-z]+)[\s)}}]*$"
+    rf"(?:{TEXT}\{{|[\s({{}}-]|base){{0,6}}(?P<base>\d+|[a-z]+)[\s)}}]*$"
 )
 _TIME = re.compile(
     rf"(?:{TEXT}\{{)?\s*(?P<time>\d{{1,2}}(?::\d\d)?)\s*(?:{TEXT}\{{)?\s*(?P<half>[apAP])\.?\s?[mM]\.?\s*\}}?"
@@ -131,7 +131,12 @@ def _is_bare_unit(unit: str, value: str) -> bool:
         return False
     apart = unit[0] == " "  # 5 m, but not 5m, which may be a product
     words = [word for word in words if word != "of"]
-    return all(len(word) > 2 or (word in KNOWN and (apart or len(word) > 1)) for word in words)
+    return all(
+        len(word) > 2
+        or (word in KNOWN and (apart or len(word) > 1))
+        or (apart and len(word) > 1 and is_symbol(word))
+        for word in words
+    )
 
 
 def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bool:
@@ -161,6 +166,8 @@ def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bo
             or (dropped and not conventions.unit_may_be_dropped)
         )
     if one == other or one.removesuffix("s") == other.removesuffix("s"):
+        return True
+    if {one, other} in ({"C", "degC"}, {"F", "degF"}):
         return True
     lenient = conventions.unit_may_be_added and conventions.unit_may_be_dropped
     return lenient and not (is_known(one) and is_known(other))

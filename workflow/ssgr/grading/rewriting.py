@@ -31,6 +31,12 @@ _DIFFERENTIAL = re.compile(
     r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|(?<!\{)d(?=\s*(?:[a-zA-Z]|\\cdot))"
 )
 _DERIVATIVE = re.compile(r"\\i*nt(?![a-zA-Z])|[{/]\s*d")
+_OF_LETTERS = re.compile(r"\\(gcd|lcm)\s*(?=\([^()]*[a-zA-Z])")
+_D = r"(?:d|\\partial(?![a-zA-Z])|\\mathrm\s*\{d\})\s*"
+_RATE = re.compile(
+    rf"\\[dt]?frac\s*\{{\s*{_D}(?:\^\s*\{{?(?P<order>\d)\}}?)?\s*(?P<of>[a-zA-Z])\s*\}}"
+    rf"\s*\{{\s*{_D}(?P<by>[a-zA-Z])\s*(?:\^\s*\{{?\d\}}?)?\s*\}}"
+)
 _LETTER = re.compile(r"\\(?:text|mathrm|mathbf|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+|[a-zA-Z]")
 _GREEK = (r"\gamma", r"\delta", r"\theta", r"\lambda", r"\sigma", r"\phi", r"\omega")
 """Those that LaTeX has as capitals too, and the parser has as letters."""
@@ -51,7 +57,8 @@ def for_parser(normal: str) -> str:
         text = _DIFFERENTIAL.sub(lambda one: "{d}" if one[0] == "d" else one[0], text)
     if "\\" not in text:
         return text
-    text = text.replace("\\$", "")
+    text = _RATE.sub(_name_of_rate, text.replace("\\$", ""))
+    text = _OF_LETTERS.sub(r"\\text{\1}", text)  # it takes all letters for coprime
     text = _BINOMIAL.sub(r"\\binom{\1\3}{\2\4}", text)
     text = _LOGARITHM.sub(r"\\log_{10}", _NATURAL.sub(r"\\ln ", _FUNCTION.sub(r"\\\1 ", text)))
     text = _OVER_SYMBOL.sub(r"\1{\2}", _SYMBOL_OVER.sub(r"\1{\2}", text))
@@ -61,6 +68,11 @@ def for_parser(normal: str) -> str:
     if has_trigonometry(text):
         text = _DEGREES.sub(r"{(\1 \\cdot \\frac{\\pi}{180})}", text)
     return text
+
+
+def _name_of_rate(match: re.Match[str]) -> str:
+    """A derivative as a name: of one that is not known as a function, the parser makes 0."""
+    return rf"\text{{{'d' * int(match['order'] or 1)}{match['of']}by{match['by']}}}"
 
 
 def _indexed(primes: re.Match[str]) -> str:

@@ -67,6 +67,10 @@ _NOT_UNITS = frozenset(
     | {"or", "and", "mod", "where", "with", "for", "if", "is", "not", "to"}
     | {"sin", "cos", "tan", "log", "ln", "exp", "sqrt", "frac", "infinity", "inf"}
 )
+_SI = re.compile(
+    r"[fpnmcdhkMGT]?(?:m|g|s|A|K|mol|N|J|W|V|Pa|Hz|C|T|F|Wb|L|l|eV|bar|cal|B|Bq)|atm|rpm|torr|mmHg"
+)
+"""Symbols whose case counts; not H, which is read as hours."""
 CURRENCIES = frozenset(("$", "cent", "€", "£", "¥", "₹"))
 
 TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|hbox)\s*"
@@ -86,16 +90,27 @@ def canonical(unit: str) -> str | None:
     for word, exponent in (("square", "2"), ("sq", "2"), ("cubic", "3"), ("cu", "3")):
         if len(words) > 1 and words[0].lower() == word:
             words, power = words[1:], exponent
-    known = [KNOWN.get(word) or KNOWN.get(word.lower()) or word.lower() for word in words]
+    known = [_usual_name(word) for word in words]
     name = " ".join("/" if word == "per" else word for word in known)
     if not name:
         return None
     return f"{name}^{power}" if power else name
 
 
+def _usual_name(word: str) -> str:
+    if word not in KNOWN and is_symbol(word):
+        return word
+    return KNOWN.get(word) or KNOWN.get(word.lower()) or word.lower()
+
+
+def is_symbol(word: str) -> bool:
+    """Whether a word is the symbol of an SI unit, or of one used with them."""
+    return bool(_SI.fullmatch(word))
+
+
 def is_known(unit: str) -> bool:
     """Whether a canonical unit is known, so that another known one is another unit."""
     parts = unit.partition("^")[0].split()
     return parts[:1] in (["base"], ["mod"]) or all(
-        part in SYNONYMS or part == "/" for part in parts
+        part in SYNONYMS or part == "/" or is_symbol(part) for part in parts
     )

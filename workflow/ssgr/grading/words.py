@@ -60,6 +60,8 @@ _RUN = re.compile(
     r"|(?<![a-zA-Z\d_^])(?P<bare>[a-zA-Z][a-z]{3,})(?![a-zA-Z(])"
 )
 _RUN_OF_LETTERS = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{2}")
+_NUMBERS_AND_NAMES = re.compile(r"[\d.]+(?:\s*\\text\{[a-z]+\}\s*[\d.]+)+(?:\s*\\text\{[a-z]+\})?")
+_NAMED = re.compile(r"\s*(\\text\{[a-z]+\})\s*")
 _SINGLE = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z])")
 
 
@@ -83,8 +85,9 @@ def from_words(normal: str) -> str:
 
 def names_option(gold: str, answer: str) -> bool:
     r"""Whether the gold is the letter of an option, and the answer that and what it says."""
-    one, other = _OPTION.fullmatch(gold), _OPTION_AND_TEXT.match(answer)
-    return bool(one and other and one[1] == (other[1] or other[2] or other[3]))
+    one, alone = _OPTION.fullmatch(gold), _OPTION.fullmatch(answer)
+    other = alone or _OPTION_AND_TEXT.match(answer)
+    return bool(one and other and one[1] in other.groups())
 
 
 def _scaled(match: re.Match[str]) -> str:
@@ -138,7 +141,11 @@ def _named(text: str, single: set[str]) -> str:
             chunks[2 * index] = f"{whole['before']}{_name(whole['phrase'])}{whole['after']}"
         else:
             chunks[2 * index] = _RUN.sub(name, chunk)
-    return "".join(chunks)
+    text = "".join(chunks)
+    if _NUMBERS_AND_NAMES.fullmatch(text):  # 7 remainder 3, or 3 hours 20 minutes
+        parts = _NAMED.sub(r",\1,", text)
+        return f"({parts.strip(',')})"
+    return text
 
 
 def _name(phrase: str) -> str:
