@@ -1,6 +1,7 @@
 """Tiny tokenizers as models come with them: byte-level in the style of Llama 3, and others."""
 
 import json
+import string
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,16 @@ def byte_level(vocabulary: int = 300) -> Tokenizer:
 
 def sentencepiece_like() -> Tokenizer:
     """As Llama 2's: a space before every piece of text, spaces as a letter of their own."""
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    letters = ["<unk>", *(f"<0x{value:02X}>" for value in range(256)), "\u2581", *string.printable]
+    vocabulary = {letter: at for at, letter in enumerate(letters)}
+    model = models.BPE(vocabulary, [], byte_fallback=True, unk_token="<unk>", fuse_unk=True)
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
     )
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
-    bytes_ = [f"<0x{value:02X}>" for value in range(256)]
-    trainer = BpeTrainer(vocab_size=400, special_tokens=["<unk>", *bytes_], show_progress=False)
-    tokenizer.train_from_iterator(TEXT, trainer)
     return tokenizer
 
 

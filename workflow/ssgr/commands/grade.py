@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from pydantic import Field
 
+from ssgr.alarms import say, unanswered
 from ssgr.config import Strict
 from ssgr.errors import PoolError, SsgrError, TableError
 from ssgr.grading import earlier
@@ -37,6 +38,7 @@ class GradeCommand(Strict):
         self._check_questions(responses, problems)
         grades = grade(responses, problems, **self.judging.model_dump())
         write(grades, Grades, self.out, describe(grade=self.model_dump()))
+        say(unanswered(grades, self.judging))
         print(verdicts(grades))
 
     def _check_questions(self, responses: pl.DataFrame, problems: pl.DataFrame) -> None:
@@ -132,6 +134,7 @@ class GradeShardCommand(Strict):
         answers = Asked.of(problems).answers
         facts = {"of": part.sha256, "answers": answers}
         store.publish(grades, Grades, path, spec, store.GradesReceipt, **facts)
+        say(unanswered(grades, self.judging))
         print(f"{part.path}: {verdicts(grades)}; {_by_algebra(grades, problems, known)}")
 
 

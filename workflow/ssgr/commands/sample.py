@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from pydantic import Field
 
+from ssgr.alarms import say, unclosed
 from ssgr.commands.flags import GPUS
 from ssgr.confidential import link, place
 from ssgr.config import Model, Sampling, Strict
@@ -197,7 +198,7 @@ def _sample(
 
     folder = checkpoint or model.location
     revision = None if checkpoint else model.revision
-    return sample(
+    sampled = sample(
         problems,
         name=Path(folder).name,
         template=PromptFormat.of(model),
@@ -210,6 +211,8 @@ def _sample(
         early_stop=early_stop,
         begin=begin,
     )
+    say(unclosed(sampled.responses, model.think_close))
+    return sampled
 
 
 def _engine(

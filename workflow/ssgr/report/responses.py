@@ -34,7 +34,23 @@ def responses(
             {"heading": _heading(block, several), "rows": _rows(block, benchmarks)}
             for block in blocks
         ],
+        "unclosed": _unclosed(scores, config),
     }
+
+
+def _unclosed(scores: pl.DataFrame, config: Config) -> list[str]:
+    """Warnings of dense models of which no response to a benchmark closes its thinking."""
+    dense = scores.filter((pl.col("pruner") == NONE) & (pl.col("with_thinking") == 0))
+    found = []
+    for row in dense.select("model", "benchmark", "responses").iter_rows(named=True):
+        if tag := config.models[row["model"]].think_close:
+            found.append(
+                f"None of {row['responses']:,} responses of the dense {row['model']} to "
+                f"{row['benchmark']} has a thinking that ends with {tag}, after which an answer "
+                f"is looked for: hold think_open and think_close of models.{row['model']} "
+                "against the responses."
+            )
+    return found
 
 
 def _heading(block: pl.DataFrame, several: bool) -> str:
