@@ -16,7 +16,7 @@ NEVER_IMPORTED = {"altair", "scipy", "snakemake", "vl-convert-python"}
 """Of the package's dependencies, what a process that samples never imports."""
 BROUGHT = {"huggingface-hub", "jinja2", "safetensors", "tokenizers", "torch", "transformers"}
 """What vLLM brings itself, and pins."""
-FAULTY = ["5.16.1", "5.17.0", "5.18.0", "5.19.0", "5.20.2", "5.21.0"]
+FAULTY = ["5.16.1", "5.17.0", "5.18.0", "5.19.0", "5.20.2", "5.21.0", "5.21.1"]
 """Versions of transformers that read a byte-level Llama tokenizer's folder without spaces. vLLM
 wants one of them: there every tokenizer is held against its file (test_tokenizer.py)."""
 

@@ -12,11 +12,13 @@ import polars as pl
 import pytest
 import yaml
 
+from chat_families import FAMILIES
 from ssgr import problems, smollm2
 from ssgr.config import Config, FileSet
 from ssgr.errors import ConfigError, ModelError, SsgrError
 from ssgr.problems.apart import apart_from, without_duplicates
 from ssgr.validation import load_config
+from tiny_language import tiny_model
 
 EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 
@@ -164,6 +166,41 @@ def test_the_weights_are_those_of_the_package(folder: Path, gguf: Path) -> None:
     written = json.loads((folder / "config.json").read_text())
     assert "quantization_config" not in written
     assert (written["dtype"], written["num_hidden_layers"]) == ("float32", 30)
+
+
+def test_the_special_tokens_are_those_of_the_file(folder: Path, gguf: Path) -> None:
+    from gguf import GGUFReader
+
+    from ssgr.sampling.prompts import PlainText
+    from ssgr.sampling.tokenizer import load_tokenizer
+
+    fields = GGUFReader(gguf).fields
+    wanted = {
+        ours: fields[f"tokenizer.ggml.{theirs}_token_id"].contents()
+        for ours, theirs in {"bos": "bos", "eos": "eos", "pad": "padding"}.items()
+    }
+    for name in ("config.json", "generation_config.json"):
+        written = json.loads((folder / name).read_text())
+        assert {ours: written[f"{ours}_token_id"] for ours in wanted} == wanted
+    tokenizer = load_tokenizer(str(folder))
+    assert {ours: getattr(tokenizer, f"{ours}_token_id") for ours in wanted} == wanted
+    assert PlainText.of(tokenizer).end == wanted["eos"]
+
+
+def test_special_tokens_that_transformers_mistakes_are_corrected(tmp_path: Path) -> None:
+    """As some versions do: the token that starts a turn is the end, and there is no padding."""
+    tokenizer = FAMILIES["qwen3"].tokenizer()
+    end = tokenizer.eos_token_id
+    tokenizer.eos_token = "<|im_start|>"
+    model = tiny_model(eos_token_id=tokenizer.eos_token_id, pad_token_id=None)
+    smollm2.name_special_tokens(model, tokenizer, {"eos": end, "pad": end})
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    for name in ("config.json", "generation_config.json"):
+        written = json.loads((tmp_path / name).read_text())
+        assert (written["eos_token_id"], written["pad_token_id"]) == (end, end)
+    written = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (written["eos_token"], written["pad_token"]) == ("<|im_end|>", "<|im_end|>")
 
 
 def test_it_answers_as_it_should(folder: Path) -> None:

@@ -311,6 +311,7 @@ def test_a_real_language_model(smollm2: Path, vllm_session: Callable[..., dict[s
     assert (
         load_tokenizer(str(smollm2)).decode(prompts[0].token_ids).startswith("<|im_start|>system")
     )
+    assert load_tokenizer(str(smollm2)).eos_token == "<|im_end|>"
     greedy = GREEDY.model_copy(update={"max_tokens": 40})
     warm = SAMPLING.model_copy(update={"max_tokens": 40})
     draws = {
