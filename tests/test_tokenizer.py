@@ -173,6 +173,7 @@ class TestPool:
         assert store.check_manifest(tmp_path, first) == digest
         assert store.check_manifest(tmp_path, wanted) == digest  # a plan loads no tokenizer
         assert store.encoding_of([tmp_path / "a.parquet", tmp_path / "b.parquet"]) == "11aa"
+        (tmp_path / "a.parquet").touch()  # without a response a claim gives way
         with pytest.raises(PoolError, match=r"encodes otherwise \(digest 11aa\).*now \(22bb\)"):
             store.claim(tmp_path, {**wanted, store.ENCODING: "22bb"})
 
