@@ -118,6 +118,79 @@ def test_normalise(answer: str, normal: str) -> None:
     assert normalise(answer) == normal
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (r"\boxed{5\pi}. The answer stands inside \boxed as requested.", r"5\pi"),
+        (r"\boxed{8} (I was told to use \boxed for it)", "8"),
+        (r"\boxed{8}, written with the \boxed{} command.", "8"),
+        ("\\boxed{8} is given in `\\boxed{}` format", "8"),
+        (r"\boxed{8} is given in the form \boxed{...}.", "8"),
+        (r"\boxed{8} as \boxed{\text{your answer}} says", "8"),
+        ("\\boxed{8}, put in `\\boxed`.", "8"),
+        (r"\boxed{8}. A \boxed expression holds it.", "8"),
+        (r"first \boxed 8, then the rest: \boxed it is", "8"),
+        (r"\boxed{8} because \boxed, as asked, was wanted", "8"),
+        (r"\boxed{8} and \boxed a result", "8"),
+        (r"so \boxed A", "A"),
+        (r"so \boxed a", "a"),
+        (r"so \boxed Yes", "Yes"),
+        (r"I cannot use \boxed here", None),
+        (r"an empty \boxed{}", None),
+        (r"\boxed{8}, \boxed{9}", "9"),
+        (r"\boxed{8}. No: \boxed{}", None),
+        (r"\boxed{answer}", "answer"),
+        (r"\boxed{**n = 4**}", "n = 4"),
+        (r"\boxed{__-2__}", "-2"),
+        (r"\boxed{_6_}", "6"),
+        (r"\boxed{***\frac25***}", r"\frac25"),
+        (r"\boxed{*2*3*}", "*2*3*"),
+        (r"\boxed{x_1}", "x_1"),
+        (r"\boxed{**2** or **3**}", "**2** or **3**"),
+        (r"\boxed{\begin{gathered}\sqrt2\end{gathered}}", r"\sqrt2"),
+        (r"\boxed{$\begin{align*}k&=11\end{align*}$}", "k=11"),
+        (r"\boxed{\begin{array}{r} 31 \\ \end{array}}", "31"),
+        (r"\boxed{\begin{split}n&=2\cdot3\\&=6\end{split}}", r"n=2\cdot3 =6"),
+        (r"\boxed{\begin{array}{ll}3&4\end{array}}", r"\begin{array}{ll}3&4\end{array}"),
+        (r"\boxed{\begin{bmatrix}3\end{bmatrix}}", r"\begin{bmatrix}3\end{bmatrix}"),
+        (r"\boxed{\begin{aligned}a&=3\\b&=4\end{aligned}}",
+         r"\begin{aligned}a&=3\\b&=4\end{aligned}"),
+    ],
+)  # fmt: skip
+def test_a_box_that_is_only_named_and_wrapping_are_no_answer(text: str, found: str | None) -> None:
+    assert last_box(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The answer is __58__.", "58"),
+        ("The answer is __$y^2$__", "y^2"),
+        ("Final answer: **\\frac{3}{8}**.", r"\frac{3}{8}"),
+        ("The result is ***-4***!", "-4"),
+        ("I did not use \\boxed here. The answer is 19.", "19"),
+        ("$a_1 + b_1 = 2_3$", "a_1 + b_1 = 2_3"),
+    ],
+)
+def test_emphasis_around_an_answer_in_prose(text: str, found: str) -> None:
+    assert extract(text, think_close="", conventions=Conventions(unboxed="final")) == found
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "verdict"),
+    [
+        ("58", "__58__", "correct"),
+        ("58", "*58*", "correct"),
+        ("58", "__59__", "wrong"),
+        ("11", r"\begin{align*}k&=11\end{align*}", "correct"),
+        (r"\begin{aligned}\frac12\end{aligned}", "0.5", "correct"),
+        ("12", r"\begin{gather}11\end{gather}", "wrong"),
+    ],
+)
+def test_a_bare_answer_in_its_wrapping(gold: str, answer: str, verdict: str) -> None:
+    assert judge(gold, answer).verdict == verdict
+
+
 def test_spelling_ignores_layout_only() -> None:
     assert spelling(r"\left( 1, \dfrac{1}{2} \right)") == spelling(r"(1,\frac{1}{2})")
     assert spelling(r"\text{ Even }") == "Even"

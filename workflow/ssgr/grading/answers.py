@@ -17,6 +17,7 @@ from ssgr.grading.prose import final_expression
 LONGEST_RESPONSE = 2_000_000
 """Characters, from the end, that are searched for an answer (32k tokens have about 150,000)."""
 
+_BOX_BEGINS = re.compile(r"boxed\s*\{")
 _WRAPPED_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _BOXED_LETTER = re.compile(r"\(?([A-Za-z])(?:[).:].*)?", re.DOTALL)
 # simple-evals' ANSWER_PATTERN_MULTICHOICE, for other numbers of options (not the I of "I think")
@@ -56,7 +57,7 @@ def boxed_answer(text: str, conventions: Conventions = DEFAULT) -> str | None:
         answer = boxes[-1][2] or None if boxes else None
         if boxes:
             return answer
-    if answer is None and conventions.unboxed == "final" and "boxed" not in text:
+    if answer is None and conventions.unboxed == "final" and not _BOX_BEGINS.search(text):
         return final_expression(text)
     return answer
 

@@ -15,6 +15,7 @@ from ssgr.grading.conventions import Conventions
 from ssgr.grading.names import with_equals_signs, with_tuples
 from ssgr.grading.structure import without_braces
 from ssgr.grading.words import from_words
+from ssgr.grading.wrapping import unwrapped
 
 _TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
 _THOUSANDS_GAP = re.compile(r"(?<=\d)(?:\{,\}|,\\! ?|\\[,;:! ]|~)(?=\d{3}(?!\d))")
@@ -87,6 +88,7 @@ def _with_money(answer: str) -> str:
     text = " ".join(from_unicode(answer).split())  # else a run of spaces costs its square
     if "box" in text:
         text = last_box(text) or text
+    text = unwrapped(text)
     if "\\" in text:
         if r"\begin" in text:  # there \\ ends a row
             text = _ROW_SPACE.sub(r"\1", text)

@@ -12,10 +12,17 @@ _FINAL = re.compile(
 )
 
 
+_UNDERLINED = re.compile(r"(?<![\w^{}\\)\]|])(_{1,3})(?=[^\s_])([^_\n]{1,200}?)(?<=[^\s_])\1(?!\w)")
+_EMPHASISED = re.compile(r"[\s:*]*?(\*\*?)(?=\S)([^*\n$]{1,300}?)(?<=\S)\1[\s.]*")
+
+
 def final_expression(text: str) -> str | None:
     """Return the last formula or number of a text, after the last "answer is" if there is one."""
+    text = _UNDERLINED.sub(r"\2", text)
     leads = list(_LEAD.finditer(text))
     start = leads[-1].end() if leads else 0
+    if leads and (whole := _EMPHASISED.fullmatch(text, start)) and "\\" in whole[2]:
+        return whole[2].strip(" .")
     found = list(_FINAL.finditer(text, start)) or list(_FINAL.finditer(text))
     if not found:
         return text[start:].strip() or None
