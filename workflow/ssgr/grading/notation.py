@@ -130,8 +130,10 @@ def _without_fonts(text: str) -> str:
     text = _SIZE.sub("", text) if "ig" in text else text
     text = _NUMBERS.sub(r"\\mathbb{\1\2\3\4}", _STYLE.sub("", text))
     text = _ROOT_OF.sub(r"\\sqrt{\1}", _SLANTED.sub(r"\\frac", text))
-    text = _CENTS.sub("¢", _SIGN_IN_TEXT.sub(r"\1", text))
-    text = _CROSS_PRODUCT.sub(r"W(\1,\2)", text)  # one that does not commute
+    if "\\$" in text or "cent" in text or not text.isascii():
+        text = _CENTS.sub("¢", _SIGN_IN_TEXT.sub(r"\1", text))
+    if "times" in text:
+        text = _CROSS_PRODUCT.sub(r"W(\1,\2)", text)  # one that does not commute
     text = _POUNDS.sub("£", _BOLD_NUMBER.sub(r"\1", text))
     text = _CONSTANT_FONT.sub(r"\1", _VECTOR_FONT.sub(r"\1", text))
     number = _NUMBER_IN_TEXT.fullmatch(text)
@@ -141,15 +143,17 @@ def _without_fonts(text: str) -> str:
 def read(answer: str, conventions: Conventions) -> str:
     """Return the normalised answer as the conventions read it (decimal comma, approximate tail)."""
     joined = joined_boxes(answer) if conventions.boxes == "joined" else None
-    text = without_braces(_with_money(joined or answer))
-    text = with_round_brackets(with_equals_signs(text))
+    text = _with_usual_signs(joined or answer, conventions.approximate_tail)
+    return _DECIMAL_COMMA.sub(_decimal_point, text) if conventions.decimal_comma else text
+
+
+@lru_cache(maxsize=8192)
+def _with_usual_signs(answer: str, approximate_tail: bool) -> str:
+    text = with_equals_signs(without_braces(_with_money(answer)))
     if mark := _APPROXIMATELY.search(text):
         before, after = text[: mark.start()].strip(), text[mark.end() :].strip()
-        text = before if before and conventions.approximate_tail else after or before
-    text = with_tuples(text)
-    if conventions.decimal_comma:
-        text = _DECIMAL_COMMA.sub(_decimal_point, text)
-    return text
+        text = before if before and approximate_tail else after or before
+    return with_tuples(with_round_brackets(text))
 
 
 def _decimal_point(match: re.Match[str]) -> str:

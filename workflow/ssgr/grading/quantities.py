@@ -18,20 +18,22 @@ _NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eig
              "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen")  # fmt: skip
 
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
+_INSIDE = r"[^{}]*(?:\^\s*\{\s*-?\d\s*\}[^{}]*)*"
 _FONT_UNIT = re.compile(
-    rf"(?P<unit>(?:\s*(?:/|\\cdot)?\s*{TEXT}\{{[^{{}}]*\}}{_POWER})+)$"
+    rf"(?P<unit>(?:\s*(?:/|\\cdot)?\s*{TEXT}\{{{_INSIDE}\}}{_POWER})+)$"
     r"|(?P<rm>\s*\{\\rm [^{}]*\})$"
 )
 _BARE_UNIT = re.compile(
     rf"(?<=[\d}})])(?P<unit>\s*[a-zA-Z]+(?:[ /][a-zA-Z]+){{0,3}}{_POWER}(?: per [a-z]+)?)$"
 )
+_MONEY_SIGN = re.compile(r"[$€£¥₹¢]|USD|EUR|GBP")
 _MONEY = re.compile(
     r"(?P<lead>(?:[^=$€£¥₹]*=)?\s*-?)\s*(?P<sign>\\\$|[€£¥₹]|USD\b|EUR\b|GBP\b)\s*(?P<after>[^$€£¥₹]+)"
     r"|(?P<before>[^$€£¥₹¢\\]*(?:\\(?!\$)[^$€£¥₹¢\\]*)*)(?P<last>\\\$|[€£¥₹¢])"
 )
 _SIGNS = {"\\$": "$", "USD": "$", "EUR": "€", "GBP": "£", "¢": "cent"}
 _WRAPPING = re.compile(rf"{TEXT}(?=\{{)|[(){{}}\s]")
-_GROUPED_UNIT = rf"\{{({TEXT}\{{[^{{}}]*\}})\}}"
+_GROUPED_UNIT = rf"\{{({TEXT}\{{[^{{}}]*\}}{_POWER})\}}"
 _FRACTION_OF_UNITS = re.compile(rf"\\[dt]?frac\s*{_GROUPED_UNIT}\s*{_GROUPED_UNIT}$")
 _BASE = re.compile(
     rf"(?<=[0-9A-Fa-f)}}])(?:_|\s*(?:{TEXT}\{{)?[\s(]*(?:in )?base)"
@@ -71,7 +73,7 @@ def parse_quantity(normal: str) -> Quantity:
         return Quantity(normal)
     if special := _numeral(normal) or _time_of_day(normal) or _residue(normal):
         return special
-    if (match := _MONEY.fullmatch(normal)) and ", " not in normal:
+    if _MONEY_SIGN.search(normal) and ", " not in normal and (match := _MONEY.fullmatch(normal)):
         sign = match["sign"] or match["last"]
         bare = match["before"] or f"{match['lead']}{match['after']}"
         return parse_quantity(bare.strip())._replace(currency=_SIGNS.get(sign, sign))

@@ -59,7 +59,7 @@ KNOWN = {
     for unit, names in SYNONYMS.items()
     for name in (unit, *names.split())
     for form in (name, f"{name}s")
-} | {"in": "in"}
+} | {"in": "in", "Nm": "N m", "kWh": "kWh"}
 BARE = {name for name in KNOWN if len(name) > 1} | {"N"}
 """What may follow a number without a font command: one letter could be a variable."""
 _NOT_UNITS = frozenset(
@@ -68,33 +68,52 @@ _NOT_UNITS = frozenset(
     | {"sin", "cos", "tan", "log", "ln", "exp", "sqrt", "frac", "infinity", "inf"}
 )
 _SI = re.compile(
-    r"[fpnmcdhkMGT]?(?:m|g|s|A|K|mol|N|J|W|V|Pa|Hz|C|T|F|Wb|L|l|eV|bar|cal|B|Bq)|atm|rpm|torr|mmHg"
+    r"[fpnmcdhkMGT]?(?:m|g|s|A|K|mol|N|J|W|V|Pa|Hz|C|T|F|Wb|L|l|eV|bar|cal|B|Bq)|Wh|atm|rpm|torr|mmHg"
 )
 """Symbols whose case counts; not H, which is read as hours."""
 CURRENCIES = frozenset(("$", "cent", "€", "£", "¥", "₹"))
 
 TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|hbox)\s*"
 WORD = re.compile(r"[a-zA-Z]+")
-_COMMAND = re.compile(rf"{TEXT}|\\rm|\\cdot|[{{}}\s^.,]+")
+_COMMAND = re.compile(rf"{TEXT}|\\rm|\\cdot|[{{}}().,*\s]+")
+_DIVISOR = re.compile(r"/\s*\(\s*([^()]*?)\s*\)")
+_TOKEN = re.compile(r"\^\s*-?\d+|/|[^\s/^]+")
+_AHEAD = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
+_BEHIND = {"squared": "2", "cubed": "3"}
 
 
 def canonical(unit: str) -> str | None:
-    """Return the unit's usual name; None for words that are no unit."""
+    """Return the unit's usual name, as ``m / s^2``; None for words that are no unit."""
     if (half_day := "".join(WORD.findall(_COMMAND.sub("", unit))).lower()) in ("am", "pm"):
         return f"{half_day[0]}.m."
-    words = _COMMAND.sub(" ", unit).replace("/", " / ").split()
-    if not words or any(word.lower() in _NOT_UNITS for word in words):
+    divided = _DIVISOR.sub(lambda group: " / ".join(["", *_COMMAND.split(group[1])]), unit)
+    tokens = _TOKEN.findall(_COMMAND.sub(" ", divided))
+    if not tokens or any(token.lower() in _NOT_UNITS for token in tokens):
         return None
-    power = unit.rpartition("^")[2].strip(" {}") if "^" in unit else ""
-    words = [word for word in words if word != power]
-    for word, exponent in (("square", "2"), ("sq", "2"), ("cubic", "3"), ("cu", "3")):
-        if len(words) > 1 and words[0].lower() == word:
-            words, power = words[1:], exponent
-    known = [_usual_name(word) for word in words]
-    name = " ".join("/" if word == "per" else word for word in known)
-    if not name:
-        return None
-    return f"{name}^{power}" if power else name
+    over: list[str] = []
+    under: list[str] = []
+    factors, ahead = over, ""
+    for index, token in enumerate(tokens):
+        power = token.strip("^ ")
+        if token.lower() in _AHEAD and index + 1 < len(tokens):
+            ahead = _AHEAD[token.lower()]
+        elif token in ("/", "per"):
+            factors = under
+        elif token[0] != "^" and token.lower() not in _BEHIND:
+            factors.append(_usual_name(token) + (f"^{ahead}" if ahead else ""))
+            factors, ahead = over, ""
+        elif over or under:
+            last = under if tokens[index - 2 : index - 1] in (["/"], ["per"]) else over
+            power = _BEHIND.get(token.lower(), power)
+            moved = last.pop() if last else ""
+            (under if power[0] == "-" else last).append(_raised(moved, power.removeprefix("-")))
+    if all(map(is_known, over)):
+        over.sort()
+    return " ".join([*over, *(["/", *sorted(under)] if under else [])]) or None
+
+
+def _raised(name: str, power: str) -> str:
+    return name if power == "1" else f"{name}^{power}"
 
 
 def _usual_name(word: str) -> str:
@@ -110,7 +129,7 @@ def is_symbol(word: str) -> bool:
 
 def is_known(unit: str) -> bool:
     """Whether a canonical unit is known, so that another known one is another unit."""
-    parts = unit.partition("^")[0].split()
+    parts = [part.partition("^")[0] for part in unit.split()]
     return parts[:1] in (["base"], ["mod"]) or all(
         part in SYNONYMS or part == "/" or is_symbol(part) for part in parts
     )
