@@ -1,6 +1,7 @@
 """The configuration: what is refused, how it is said, and that the shipped one is right."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,52 @@ def test_any_shape_is_answered_by_a_message(shape: Any) -> None:
     assert "is missing" in mistakes(raw)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"calibrations": {"Mine": None}}, "calibrations.Mine: is empty (null): expected an entry "
+         "with keys: source, tau, length"),
+        ({"calibrations": {"Mine": "SSGR"}}, "expected an entry with keys: source"),
+        ({"sources": None}, "sources: is empty (null)"),
+        ({"benchmarks": ["easy"]}, "benchmarks: expected an entry with keys, not a list"),
+        ({"run": {"pruners": "wanda"}}, "run.pruners: expected a list, as in [a, b] (did you mean "
+         "[wanda]?)"),
+        ({"run": {"pruners": []}}, "run.pruners: is empty: expected at least one entry"),
+        ({"run": {"pruners": ["wanda", "alps", "wanda"]}}, "run.pruners: 'wanda' stands twice"),
+        ({"run": {"sparsities": ["2:4", "2-4"]}}, "run.sparsities: '2-4' stands twice"),
+        ({"models": {"abacus": {"memory_share": 85}}}, "less than or equal to 1 (did you mean "
+         "0.85?)"),
+        ({"models": {"abacus": {"dtype": "fp16"}}}, "(did you mean 'float16'?), not 'fp16'"),
+        ({"models": {"abacus": {"gpu": True}}}, "gpu: expected a number, not true"),
+        ({"models": {"abacus": {"revision": 20260101}}}, "(did you mean '20260101', in quotes?)"),
+        ({"models": {"abacus": {"revision": "1a2b3c4"}}}, "is a shortened commit"),
+        ({"models": {"my model": {"path": "a/b"}}}, "(did you mean 'my-model'?)"),
+        ({"models": {"m": {"path": "a/model.safetensors"}}}, "is a file: name its folder, 'a'"),
+        ({"sampling": {"temperature": "warm"}}, "sampling.temperature: expected a number, not"),
+        ({"sampling": {"max_tokens": "16k"}}, "sampling.max_tokens: expected a whole number"),
+        ({"calibrations": {"SSGR": {"tau": 60}}}, "(did you mean 0.6?)"),
+        ({"benchmarks": {"b": {"data": {"path": "x.csv"}}}}, "benchmarks.b.data: expected loader: "
+         "abacus, file, hub, parts; it has none"),
+        ({"benchmarks": {"b": {"data": {"loader": "fiel"}}}}, "(did you mean 'file'?)"),
+        ({"benchmarks": {"b": {"data": {"loader": "hub", "repo": "https://hub.example/datasets/o/n",
+          "revision": "main", "files": ["*.csv"], "question": "q", "answer": "a"}}}},
+         "expected owner/name (did you mean 'o/n'?)"),
+        ({"benchmarks": {"b": {"data": {"loader": "hub", "repo": "o/n", "revision": "main",
+          "files": ["*.csv"], "question": "q", "answer": "a"}}}}, "is a glob"),
+        ({"target": "papers"}, "target: expected 'report' or 'paper' (did you mean 'paper'?)"),
+    ],
+)  # fmt: skip
+def test_ordinary_mistakes_are_answered_in_words(
+    raw: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    update_config(raw, changes)
+    message = mistakes(raw)
+    assert said in message
+    for jargon in ("Input should", "valid dictionary", "discriminator", "pattern '", "List should"):
+        assert jargon not in message
+    assert message.count("\n") < 6  # nothing follows from it that is no mistake of its own
+
+
 def test_keys_spell_what_they_stand_for() -> None:
     sampling = Sampling(n=16, temperature=0.6, top_p=0.95, max_tokens=32768, seed=0)
     assert sampling.key == "n16-t0.60-p0.95-l32768-s0"
@@ -149,9 +196,18 @@ def test_sparsity_patterns() -> None:
         "4-8",
         "0",
     ]
-    for bad in ("5:4", "0:4", "4:4", "150", "100", "-3", "half", ""):
+    for bad in ("5:4", "0:4", "4:4", "150", "100", "-3", "half", "", "."):
         with pytest.raises(ConfigError):
             Sparsity.parse(bad)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [(0.5, "50"), (".7", "70"), ("0.625", "62.5"), ("60%", "60"), ("4/8", "'4:8'"), (0.01, "1")],
+)
+def test_a_sparsity_in_another_unit_is_no_percentage(written: str | float, meant: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"(did you mean {meant}?)")):
+        Sparsity.parse(written)
 
 
 def test_waves_are_whole_shards_and_do_not_change_as_the_pool_grows() -> None:

@@ -20,7 +20,7 @@ class Sparsity:
         """Parse ``50``, ``62.5`` (percent) or ``2:4`` / ``2-4`` (N zeros in every M).
 
         Raises:
-            ConfigError: neither a percentage in 0..99 nor N:M with 0 < N < M.
+            ConfigError: neither a percentage, 0 or from 1 up to below 100, nor N:M with 0 < N < M.
         """
         written = str(text).strip()
         if match := re.fullmatch(r"(\d+)[:-](\d+)", written):
@@ -28,9 +28,15 @@ class Sparsity:
             if 0 < zeros < group:
                 return cls(zeros / group, zeros, group)
             raise ConfigError(f"sparsity {written!r}: N:M needs 0 < N < M, as in '2:4'")
-        if re.fullmatch(r"\d+(\.\d+)?", written) and float(written) < 100:
-            return cls(float(written) / 100)
         hint = ""
+        if re.fullmatch(r"\d*(\.\d+)?", written) and written and float(written) < 100:
+            if not 0 < float(written) < 1:
+                return cls(float(written) / 100)
+            hint = f" (did you mean {float(written) * 100:g}?)"
+        elif match := re.fullmatch(r"(\d+) *[/:] *(\d+)", written):
+            hint = f" (did you mean '{match[1]}:{match[2]}'?)"
+        elif match := re.fullmatch(r"(\d+(?:\.\d+)?) *%", written):
+            hint = f" (did you mean {match[1]}?)"
         if written.isdigit() and int(written) > 60:
             hint = " (YAML reads a bare 2:4 as the number 124: write 2-4 or '2:4')"
         raise ConfigError(

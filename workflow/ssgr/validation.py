@@ -5,36 +5,41 @@ source, a run's pruners) is checked here. Both are told at once, with place and 
 """
 
 import types
-from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ssgr.config import REFERENCE_LENGTHS, RUN, Config
+from ssgr.config.narrow import AXES
 from ssgr.errors import ConfigError, PruningError
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
 from ssgr.pruning.names import check_own, own_file
 from ssgr.sampling.engine import ENGINES
 from ssgr.selection import LENGTH_RULES
+from ssgr.wording import in_words, nearest
 
 
-def load_config(raw: Mapping[str, Any]) -> Config:
+def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
     """Validate a whole configuration.
+
+    Args:
+        raw: what the configuration files say.
+        found: mistakes that are known already, to be told with the others.
 
     Raises:
         ConfigError: lists all mistakes, each with its place and the nearest valid name.
     """
-    mistakes = list(_references(raw))
+    mistakes = [*_references(raw), *found]
     config = None
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         mistakes = [_readable(detail) for detail in error.errors()] + mistakes
     if config is not None and not mistakes:
-        mistakes += _uneven(config)
+        mistakes += [*_uneven(config), *_doubled(config)]
     if config is None or mistakes:
         listed = "\n".join(f"  - {mistake}" for mistake in mistakes)
         plural = "mistake" if len(mistakes) == 1 else "mistakes"
@@ -46,11 +51,11 @@ def _readable(detail: ErrorDetails) -> str:
     location = _as_written(detail["loc"]) or [""]
     place = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
-        return f"{place}: unknown key{_nearest(str(location[-1]), _fields(detail['loc'][:-1]))}"
+        return f"{place}: unknown key{nearest(str(location[-1]), _fields(detail['loc'][:-1]))}"
     if detail["type"] == "missing":
         return f"{place}: is missing"
-    message = detail["msg"].removeprefix("Value error, ")
     shown = detail["input"]
+    message = in_words(detail, _fields(detail["loc"]))
     secret = "urls" in location  # it may hold a password
     if isinstance(shown, str | int | float) and repr(shown) not in message and not secret:
         message = f"{message}, not {shown!r}"
@@ -69,12 +74,6 @@ def _as_written(location: tuple[str | int, ...]) -> list[str | int]:
         if part != "[key]"
         and not (part in LOADERS and (before[k + 1] == "data" or before[k] == "parts"))
     ]
-
-
-def _nearest(name: str, valid: Collection[str]) -> str:
-    close = get_close_matches(name, valid, n=1, cutoff=0.5)
-    meant = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{meant}; valid: {', '.join(sorted(valid))}" if valid else meant
 
 
 def _fields(location: tuple[str | int, ...]) -> list[str]:
@@ -110,7 +109,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def _references(raw: Mapping[str, Any]) -> Iterator[str]:
     """Mistakes between entries; tolerant of any shape, since pydantic judges the shapes."""
     registry = {
-        name: _mapping(raw.get(name))
+        name: _mapping(raw.get(name)) if isinstance(raw.get(name), Mapping) else _Anything()
         for name in ("models", "sources", "benchmarks", "calibrations", "pruners")
     }
     run = _mapping(raw.get("run"))
@@ -169,6 +168,16 @@ def _uneven(config: Config) -> Iterator[str]:
                 )
 
 
+def _doubled(config: Config) -> Iterator[str]:
+    """Entries of a list that stand in it twice, however they are written."""
+    asked = {f"experiments.{name}": each for name, each in config.experiments.items()}
+    for place, part in {RUN: config.run, **asked}.items():
+        for axis in (*AXES, "seeds"):
+            entries = getattr(part, axis, None) or []
+            for entry in dict.fromkeys(each for each in entries if entries.count(each) > 1):
+                yield f"{place}.{axis}: {entry!r} stands twice"
+
+
 def _recipe(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     method = entry.get("method")
     if isinstance(method, str) and own_file(method):
@@ -190,7 +199,7 @@ def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]
     yield from _unknown(f"{place}.source", [source], sources, "source")
     rules = [*LENGTH_RULES, *REFERENCE_LENGTHS]
     yield from _unknown(f"{place}.length", [length], rules, "length rule")
-    if not isinstance(source, str) or source not in sources or length not in rules:
+    if not isinstance(source, str) or sources.get(source) is None or length not in rules:
         return
     data = _mapping(_mapping(sources[source]).get("data"))
     if _is_text(data) != (length == "text"):
@@ -203,10 +212,17 @@ def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]
         yield f"{place}: source {source!r} names no `answer` column, so nothing can be graded"
 
 
+class _Anything(dict[str, Any]):
+    """A registry that is no mapping: pydantic says so, and no name in it is unknown besides."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 def _unknown(place: str, names: Any, valid: Collection[str], what: str) -> Iterator[str]:
     for name in names if isinstance(names, list) else []:
         if isinstance(name, str) and name not in valid:
-            yield f"{place}: unknown {what} {name!r}{_nearest(name, valid)}"
+            yield f"{place}: unknown {what} {name!r}{nearest(name, valid)}"
 
 
 def _parts(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,9 +1,9 @@
 """What every part of the configuration has in common: strictness, names and folders."""
 
 import os.path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 RESERVED = ("none", "Dense")  # what a point without a key, and the unpruned model, are called
 
@@ -18,7 +18,20 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValid
 Folder = Annotated[str, AfterValidator(lambda path: os.path.normpath(os.path.expanduser(path)))]
 
 
+_NUMBERS = (int, float, int | None, float | None)
+
+
 class Strict(BaseModel):
     """Frozen, and an unknown key is a mistake."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, data: Any) -> Any:
+        """YAML's yes, on and true would be taken for 1."""
+        for name, value in data.items() if isinstance(data, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field and field.annotation in _NUMBERS:
+                raise ValueError(f"{name}: expected a number, not {str(value).lower()}")
+        return data

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ssgr.config.base import Name, Strict
+from ssgr.config.folders import nearest_model
 from ssgr.config.layout import Distributed, Layout, layout
+from ssgr.config.problem_sets import whole_revision
 from ssgr.root import ROOT
 
 
@@ -53,11 +55,16 @@ RENDERING = {
 """What rendering a chat template takes besides the template's own switches."""
 
 
+MODEL_FILES = (".json", ".safetensors", ".gguf", ".bin", ".pt", ".pth")
+
+
 class Model(Strict):
     """A dense reasoning model: where it comes from and how it is asked."""
 
     path: str = Field(description="Hugging Face folder, or hub id")
-    revision: str | None = Field(None, description="commit or tag of a hub id")
+    revision: Annotated[str, AfterValidator(whole_revision)] | None = Field(
+        None, description="commit or tag of a hub id"
+    )
     engine: Name = Field("transformers", description="sampling engine: transformers, vllm, server")
     python: str | None = Field(
         None,
@@ -235,6 +242,11 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _folder_exists(self) -> "Model":
+        folder = os.path.dirname(self.path)
+        if Path(self.location).is_file() or self.path.endswith(MODEL_FILES):
+            raise ValueError(f"path {self.path!r} is a file: name its folder, {folder or '.'!r}")
         if self.path.startswith(("/", ".", "~")) and not Path(self.location).is_dir():
-            raise ValueError(f"path {self.path!r}: there is no such folder")
+            near = nearest_model(self.path)
+            hint = f" (did you mean {near!r}?)" if near else ""
+            raise ValueError(f"path {self.path!r}: there is no such folder{hint}")
         return self

@@ -146,7 +146,14 @@ class FileSet(Columns):
     path: str | list[str] = Field(description="file, glob or list of them")
 
 
-def _revision(revision: str) -> str:
+def _no_glob(file: str) -> str:
+    if set(file) & set("*?["):
+        raise ValueError("is a glob: name each file by its path in the data set")
+    return file
+
+
+def whole_revision(revision: str) -> str:
+    """A revision of the hub: a shortened commit is none."""
     if _SHORT_HASH.fullmatch(revision):
         raise ValueError("is a shortened commit: write all 40 digits, or a branch or tag")
     return revision
@@ -157,12 +164,14 @@ class HubSet(Columns):
 
     loader: Literal["hub"] = Field("hub", description="files of the Hugging Face hub")
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="the data set, e.g. openai/gsm8k")
-    revision: Annotated[str, AfterValidator(_revision)] = Field(
+    revision: Annotated[str, AfterValidator(whole_revision)] = Field(
         min_length=1,
         description="commit, all 40 digits; `main` or another name is what it is that day, and the "
         "log says which commit that was",
     )
-    files: list[str] = Field(min_length=1, description="paths of files in the data set, no globs")
+    files: list[Annotated[str, AfterValidator(_no_glob)]] = Field(
+        min_length=1, description="paths of files in the data set, no globs"
+    )
 
     @property
     def is_pinned(self) -> bool:

@@ -54,7 +54,9 @@ def _tau_key(value: object) -> object:
         )
     numbers = [float(bound) for bound in bounds]
     if numbers != sorted(numbers) or not 0 <= numbers[0] <= numbers[-1] <= 1:
-        raise ValueError(f"tau {value!r}: expected 0..1 (a band runs from low to high)")
+        percent = len(numbers) == 1 and 1 < numbers[0] <= 100
+        meant = f" (did you mean {numbers[0] / 100:g}?)" if percent else ""
+        raise ValueError(f"tau {value!r}: expected 0..1 (a band runs from low to high){meant}")
     return "..".join(f"{number:.2f}" for number in numbers)
 
 
