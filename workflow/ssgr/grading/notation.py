@@ -36,7 +36,7 @@ _DOTS = re.compile(r"\\(?:[lc]dots|dots[cb])(?![a-zA-Z])|\.\.\.|…")
 _COLON = re.compile(rf"\{{:\}}|{_TEXT_COMMAND}\{{\s*:\s*\}}")
 _SIZE = re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])\s*")
 _NUMBERS = re.compile(
-    r"\\(?:mathbb|mathds|Bbb)\s*(?:\{\s*([A-Z])\s*\}|([A-Z])(?![a-zA-Z]))|\\([CNQRZ])(?![a-zA-Z])"
+    r"\\(?:mathbb|mathds|Bbb)\s*(?:\{\s*([A-Z])\s*\}|([A-Z])(?![a-zA-Z]))|(?<!\\)\\([CNQRZ])(?![a-zA-Z])"
     r"|(?<=\\in)\s*\\(?:mathbf|mathrm|boldsymbol)\s*\{?([CNQRZ])\}?(?![a-zA-Z])"
 )
 _ROOT_OF = re.compile(r"\\sqrt\s*\(([^()]*)\)")

@@ -151,6 +151,8 @@ def compatible(gold: Quantity, answer: Quantity, conventions: Conventions) -> bo
             return False
         one, other = _without_currency(one), _without_currency(other)
     elif gold.currency or answer.currency:
+        if gold.percent or answer.percent:
+            return False
         unit = other if gold.currency else one
         is_weight = unit == "lb" and "£" in (gold.currency, answer.currency)  # or the other pound
         if unit and is_known(unit) and unit[0] != "/" and not is_weight:
