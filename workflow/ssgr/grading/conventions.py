@@ -58,8 +58,8 @@ class Conventions(BaseModel):
     )
     order: Literal["any", "kept"] = Field(
         "any",
-        description="whether `7, -5` equals `-5, 7`; in (7, -5) order counts always, in braces "
-        "never",
+        description="whether `7, -5` equals `-5, 7`; in (7, -5) and `x=7, y=-5` order counts "
+        "always, in braces never",
     )
     decimal_comma: bool = Field(False, description="whether 1,22 is a decimal, not 1 and 22")
     relation_as_interval: bool = Field(
