@@ -75,6 +75,7 @@ from ssgr.pruning import modules_of, name_of, pruner_names
 from ssgr.root import ROOT
 from ssgr.selection import LENGTH_RULES
 from ssgr.sizing import configs, fit, jobs
+from ssgr.start import Found, look
 from ssgr.validation import load_config
 
 if not Path(PACKAGES, "ssgr").samefile(Path(points.__file__).parent):
@@ -102,8 +103,20 @@ if workflow.modifier.skip_configfile:
     config = load_configfile(workflow.source_path("../../config/config.yaml"))
     update_config(config, given)
 
+
+def targets_named():
+    """What Snakemake is asked for; nothing where that is the default."""
+    settings = workflow.dag_settings
+    return [] if settings is None else sorted(settings.targets)
+
+
+FOUND = (
+    look(config, map(Path, workflow.configfiles), targets_named())
+    if workflow.is_main_process
+    else Found()
+)
 try:
-    CONFIG = load_config(config)
+    CONFIG = load_config(config, FOUND.mistakes)
 except SsgrError as error:
     raise WorkflowError(str(error)) from None
 

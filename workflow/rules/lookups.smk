@@ -368,6 +368,8 @@ def say_what_is_not_known():
 
 if workflow.is_main_process:
     say_what_is_not_known()
+    for said in FOUND.warnings:
+        logger.warning(said)
 
 
 def say_who_is_at_work():

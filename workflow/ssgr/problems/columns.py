@@ -3,7 +3,8 @@
 import glob
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ from ssgr.problems.faults import PLACE, SHOWN, Faults
 from ssgr.problems.golds import BESIDE, golds
 from ssgr.problems.options import with_options
 from ssgr.problems.order import first
-from ssgr.problems.reading import ROWS, batches
+from ssgr.problems.reading import ROWS, batches, kind_of, require_columns
 from ssgr.tables import Problems
 
 DOCUMENT = {"document_id": "id", "text": "text"}
@@ -43,9 +44,31 @@ def local_files(path: str | list[str]) -> list[Path]:
     for pattern in [path] if isinstance(path, str) else path:
         matching = sorted(glob.glob(os.path.expanduser(pattern)))
         if not matching:
-            raise TableError(f"no file matches {pattern!r}: check the source's or benchmark's path")
-        found += map(Path, matching)
+            raise TableError(f"no file matches {pattern!r}{_elsewhere(pattern)}: check the `path`")
+        for file in map(Path, matching):
+            if file.is_dir():
+                raise TableError(f"{file} is a folder: name its files, as in '{file}/*.jsonl'")
+            found.append(file)
     return found
+
+
+def _elsewhere(pattern: str) -> str:
+    """Where a path was looked for, and the file there that is called nearly so."""
+    path = Path(os.path.expanduser(pattern))
+    inside = [entry.name for entry in path.parent.glob("*") if entry.is_file()]
+    near = get_close_matches(path.name, inside, 1, 0.6)
+    hint = f" (did you mean {str(path.parent / near[0])!r}?)" if near else ""
+    return hint if path.is_absolute() else f" in {Path.cwd()}{hint}"
+
+
+def check_columns(spec: Columns, path: Path) -> None:
+    """Check the columns of a file too large to be read now, where its beginning says them all.
+
+    Raises:
+        TableError: it lacks some, or cannot be read.
+    """
+    if kind_of(str(path)) in (".parquet", ".csv"):
+        require_columns(path, _keys(spec))
 
 
 def read_columns(spec: Columns, paths: Sequence[tuple[Path, str]]) -> pl.DataFrame:
@@ -85,7 +108,7 @@ def _taken(
     table, read = None, 0
     for file, (path, shown) in enumerate(paths):
         before = read
-        for batch in _batches(spec, path, shown):
+        for batch in batches(path, _keys(spec), shown):
             rows = _under_our_names(batch, spec, wanted, shown, first_row=read)
             place = pl.lit(file, pl.UInt32), (pl.col("row") - before).cast(pl.UInt32)
             rows = rows.with_columns(file=place[0], row=place[1])
@@ -100,12 +123,12 @@ def _taken(
     return first(table, key, spec.limit) if spec.limit else table
 
 
-def _batches(spec: Columns, path: Path, shown: str) -> Iterator[pl.DataFrame]:
+def _keys(spec: Columns) -> dict[str, str]:
+    """The columns that an entry names, and the key that names each."""
     keys = {column: f"where.{column}" for column in spec.where}
     keys |= {column: "options" for column in spec.options or ()}
     fields = [field for field in {**DOCUMENT, **PROBLEM}.values() if getattr(spec, field)]
-    keys |= {getattr(spec, field): field for field in reversed(fields)}
-    yield from batches(path, keys, shown)
+    return keys | {getattr(spec, field): field for field in reversed(fields)}
 
 
 def _under_our_names(

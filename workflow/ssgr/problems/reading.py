@@ -49,6 +49,24 @@ def batches(path: Path, columns: Mapping[str, str], name: str = "") -> Iterator[
         raise TableError(f"{shown} cannot be read as {kind}: {error}") from error
 
 
+def require_columns(path: Path, columns: Mapping[str, str]) -> None:
+    """Check the columns of a Parquet or CSV file, of which no more than the beginning is read.
+
+    Raises:
+        TableError: it lacks some, or cannot be read.
+    """
+    try:
+        if kind_of(str(path)) == ".parquet":
+            known = pq.read_schema(path).names
+        else:
+            with _opened(path) as file:
+                known = pl.read_csv(file.readline(), infer_schema=False).columns
+    except (OSError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
+        raise TableError(f"{path} cannot be read: {error}") from error
+    if not set(columns) <= set(known):
+        raise TableError(f"{path}: {_NoColumn(list(columns), known).told(columns)}")
+
+
 def kind_of(shown: str) -> str:
     """Return the suffix by which a file is read: ``.jsonl`` of ``a.jsonl.gz``.
 

@@ -51,13 +51,49 @@ def fetched(entry: Model) -> Found:
         return Found(None, f"{found.why}, nor can it be fetched: {reason}")
 
 
+def is_cached(entry: Model) -> bool:
+    """Whether the hub's cache holds the config of a hub id."""
+    return _cached_file(entry.location, entry.revision) is not None
+
+
+def positions(entry: Model) -> int | None:
+    """Return the longest sequence that a model was made for; None where that is not known here.
+
+    vLLM may stretch a context by its rope scaling: then nothing is said of it.
+    """
+    folder = Path(entry.location)
+    file = folder / CONFIG if folder.is_dir() else _cached_file(entry.location, entry.revision)
+    try:
+        found = json.loads(file.read_text("utf-8")) if file else None
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    inner = found.get("text_config")
+    told = found | inner if isinstance(inner, dict) else found
+    scaled = told.get("rope_scaling") or told.get("rope_parameters") or {}
+    kind = scaled.get("rope_type", scaled.get("type")) if isinstance(scaled, dict) else "unknown"
+    most = told.get("max_position_embeddings")
+    plain = kind in (None, "default", "llama3")
+    return most if isinstance(most, int) and most > 0 and plain else None
+
+
+def _cached_file(repo: str, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        file = try_to_load_from_cache(repo, CONFIG, revision=revision)
+    except HFValidationError:  # no name that the hub could have
+        return None
+    return Path(file) if isinstance(file, str) else None
+
+
 def _cached(repo: str, revision: str | None) -> Found:
     """The shape of a hub id from the hub's cache; looked for anew until it is there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    file = try_to_load_from_cache(repo, CONFIG, revision=revision)
-    if isinstance(file, str):
-        return _read(Path(file))
+    file = _cached_file(repo, revision)
+    if file is not None:
+        return _read(file)
     at = f" at {revision}" if revision else ""
     return Found(None, f"config.json of {repo}{at} is not in the hub's cache")
 
