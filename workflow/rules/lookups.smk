@@ -309,6 +309,24 @@ def data_files(data):
         raise WorkflowError(str(error)) from None
 
 
+def data_contents(data):
+    """A digest of a set's local files: other data with an older date is other data too."""
+    try:
+        return problems.contents(data)
+    except SsgrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def source_contents(wildcards):
+    """A digest of the local files that a source's problems are read from."""
+    return data_contents(CONFIG.sources[wildcards.source].data)
+
+
+def benchmark_contents(wildcards):
+    """A digest of the local files that a benchmark's problems are read from."""
+    return data_contents(CONFIG.benchmarks[wildcards.benchmark].data)
+
+
 def source_files(wildcards):
     """The local files that a source's problems are read from."""
     return data_files(CONFIG.sources[wildcards.source].data)

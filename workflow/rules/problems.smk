@@ -24,6 +24,7 @@ rule source_problems:
         mem_mb=memory(4000),
     params:
         data=source_set,
+        contents=source_contents,
         apart=apart_flags,
         code=provenance.code_digest("ssgr.problems", "ssgr.problems.apart"),
     message:
@@ -44,6 +45,7 @@ use rule source_problems as benchmark_problems with:
         f"{COSTS}/problems/benchmark={{benchmark}}.tsv"
     params:
         data=benchmark_data,
+        contents=benchmark_contents,
         apart="",
         code=provenance.code_digest("ssgr.problems"),
     message:

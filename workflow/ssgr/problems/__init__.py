@@ -4,6 +4,8 @@ Every set is put into one seeded order (by a hash of the id), so that the first 
 source are a random sample of it and a larger pool extends a smaller one.
 """
 
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 import dataframely as dy
@@ -16,7 +18,10 @@ from ssgr.problems.columns import local_files, read_columns
 from ssgr.problems.order import ordered
 from ssgr.tables import Documents, Problems
 
-__all__ = ["commits", "files", "load"]
+__all__ = ["commits", "contents", "files", "load"]
+
+BLOCK, BLOCKS = 2**18, 128
+"""Bytes that are read of a file at a time to tell its contents, and how many times at most."""
 
 
 def load(problem_set: ProblemSet) -> tuple[pl.DataFrame, type[dy.Schema]]:
@@ -53,6 +58,31 @@ def files(problem_set: ProblemSet) -> list[Path]:
         if not isinstance(part, AbacusSet | HubSet)
         for file in local_files(part.path)
     ]
+
+
+def contents(problem_set: ProblemSet) -> str:
+    """Return a digest of a set's local files, whatever their dates and places; "" without any.
+
+    Of a large file the size and blocks all over it are read.
+
+    Raises:
+        TableError: nothing matches a path.
+    """
+    found = [_content(path, path.stat().st_mtime_ns) for path in files(problem_set)]
+    return blake2b("".join(found).encode(), digest_size=8).hexdigest() if found else ""
+
+
+@cache
+def _content(path: Path, mtime: int) -> str:
+    """The digest of a file; taken once while it stays as it is."""
+    size = path.stat().st_size
+    digest = blake2b(str(size).encode(), digest_size=16)
+    step = BLOCK if size <= BLOCKS * BLOCK else size // BLOCKS
+    with path.open("rb") as file:
+        for start in range(0, size, step):
+            file.seek(start)
+            digest.update(file.read(BLOCK))
+    return digest.hexdigest()
 
 
 def commits(problem_set: ProblemSet) -> dict[str, str]:

@@ -92,12 +92,16 @@ class Entries:
     @cached_property
     def _parts(self) -> list[Mapping[str, Any]]:
         """What is made: the run or all experiments, and the experiments that are named."""
-        experiments = _mapping(self._raw.get("experiments"))
-        whole = "paper" in (self._targets or [self._raw.get("target")])
+        raw = _mapping(self._raw.get("experiments")).items()
+        experiments = {name: _mapping(entry) for name, entry in raw if entry is not None}
+        whole = "paper" in (self._targets or [str(self._raw.get("target"))])
         wanted = experiments if whole else [name for name in self._targets if name in experiments]
         run = _mapping(self._raw.get("run"))
-        own = [{**run, **_mapping(experiments[name])} for name in wanted]
-        return own if own else [run]
+        own: list[Mapping[str, Any]] = [
+            {**run, **{axis: said for axis, said in experiments[name].items() if said is not None}}
+            for name in wanted
+        ]
+        return own or [run]
 
     def _named(self, axis: str) -> set[str] | None:
         """Names that are taken of a registry; None is all of it."""

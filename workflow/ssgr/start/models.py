@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssgr.config import Model
+from ssgr.config import Model, Sampling
 from ssgr.config.folders import nearest_model
 from ssgr.sizing import configs
 from ssgr.start.entries import Entries
@@ -79,7 +79,7 @@ def _beyond(name: str, entry: Model, limit: int, entries: Entries) -> Iterator[s
     generates = any(
         not kind.is_reference and (kind.generator or name) == name for kind in kinds.values()
     )
-    drawn = []
+    drawn: list[tuple[str, Sampling | None]] = []
     if generates and entry.engine != "server":
         drawn.append(("sampling", entries.sampling))
     if name in entries.pruned:
