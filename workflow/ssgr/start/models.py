@@ -64,7 +64,7 @@ def _said(place: str, entry: Model) -> Iterator[str]:
     if Path(entry.location).is_dir():
         if entry.revision is not None:
             yield f"{place}.revision: {entry.path} is a folder here, its `revision` means nothing"
-    elif not configs.is_cached(entry):
+    elif entry.revision is None and not configs.is_cached(entry):
         yield f"{place}.path: no folder {entry.path!r} here, taken for a hub id"
     for key in ("python", "evaluation_python"):
         python = getattr(entry, key)
