@@ -316,7 +316,7 @@ PROBLEM: dict[str, Any] = {"loader": "hub", "repo": "a/b", "revision": "main", "
         ({"loader": "parts", "parts": {"a": PROBLEM}}, "mine.data: has no `answer` column"),
         ({**PROBLEM, "revison": "x"}, r"mine.data.revison: unknown key \(did you mean 'revision'"),
         ({"loader": "parts", "parts": {"a": {**PROBLEM, "repo": "a"}}},
-         r"mine.data.parts.a.repo: String should match"),
+         r"mine.data.parts.a.repo: expected owner/name"),
         ({"loader": "parts", "parts": {"a": {**PROBLEM, "subjet": "x"}}},
          r"mine.data.parts.a.subjet: unknown key \(did you mean 'subject'"),
         ({"loader": "parts", "parts": {"a": {**PROBLEM, "question": None, "text": "t"}}},

@@ -139,6 +139,29 @@ def test_an_empty_file_is_told(tmp_path: Path, name: str) -> None:
     assert f"{name} is empty: it holds no rows" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("x.parquet", b"version https://git-lfs.example/spec/v1\noid sha256:0\n", "Git LFS"),
+        ("x.csv", b"version https://git-lfs.example/spec/v1\noid sha256:0\n", "git lfs pull"),
+        ("x.csv", "q,a\nWie groß?,2\n".encode("latin-1"), "not written in UTF-8"),
+        ("x.jsonl", '{"q": "groß?", "a": "2"}\n'.encode("latin-1"), "not written in UTF-8"),
+        ("x.csv", b"q,q,a\n1 + 1?,2 + 2?,2\n", "the column 'q' stands twice"),
+        ("x.csv", b"q,a\nOne, or two?,2\n", "cannot be read as .csv: found more fields"),
+        ("x.jsonl", b'{"q": "1 + 1?", "a": "2"}\n{"q": "1 +', "row 2"),
+        ("x.jsonl.gz", b'{"q": "1 + 1?", "a": "2"}\n', "cannot be read as .jsonl"),
+        ("x.json", b'{"q": {"0": "1 + 1?"}, "a": {"0": "2"}}', "orient='records'"),
+        ("x.tsv", b"q\ta\n1 + 1?\t2\n", "expected one of ['.csv', '.json'"),
+    ],
+)
+def test_a_file_that_is_something_else_is_told_in_a_line(
+    tmp_path: Path, name: str, text: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(text)
+    message = refused(tmp_path / name, question="q", answer="a")
+    assert said in message and "\n" not in message
+
+
 def test_a_header_alone_holds_no_rows(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("q,a\n")
     assert "it holds no rows" in refused(tmp_path / "x.csv", question="q", answer="a")

@@ -24,6 +24,7 @@ def raw(tmp_path: Path, abacus: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
     """A right configuration in a working directory of its own: a model, a source, a benchmark."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("ssgr.start.models.find_spec", lambda name: None)
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     shutil.copy(abacus / "config.json", tmp_path / "models" / "tiny")
     problems(tmp_path / "train.jsonl", 60)
@@ -119,6 +120,7 @@ def test_each_mistake_is_told_with_its_place(
         ("models.mine.path", "models/tiny-7B", "taken for a hub id"),
         ("models.mine.revision", "main", "its `revision` means nothing"),
         ("models.mine.python", "/no/such/python", "models.mine.python: there is no interpreter"),
+        ("models.mine.engine", "vllm", "models.mine: the interpreter that runs Snakemake has no"),
         ("sampling.temperature", 0, "sampling.temperature: 0 is greedy"),
     ],
 )
@@ -128,6 +130,24 @@ def test_what_may_be_meant_is_said_and_not_refused(
     found = look(changed(raw, place, value))
     assert found.mistakes == []
     assert any(said in warning for warning in found.warnings), found
+
+
+def test_an_environment_without_the_engine_is_said(raw: dict[str, Any]) -> None:
+    packages = Path("env/lib/python3.11/site-packages")
+    packages.mkdir(parents=True)
+    Path("env/bin").mkdir()
+    Path("env/bin/python").touch(0o755)
+    entry = {**raw["models"]["mine"], "engine": "vllm", "python": "env/bin/python"}
+    raw = changed(raw, "models.mine", entry)
+    assert "env/bin/python has no vllm beside it" in look(raw).warnings[0]
+    (packages / "vllm").mkdir()
+    assert look(raw) == Found()
+
+
+def test_a_second_entry_of_one_model_is_said(raw: dict[str, Any]) -> None:
+    raw["models"]["again"] = {**raw["models"]["mine"], "role": "another"}
+    raw["run"]["models"] = ["mine", "again"]
+    assert "models.again and models.mine are the same" in look(raw).warnings[0]
 
 
 def test_a_revision_says_that_the_hub_is_meant(raw: dict[str, Any]) -> None:

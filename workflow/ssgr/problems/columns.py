@@ -194,7 +194,10 @@ def _text(values: pl.Series, shown: str) -> pl.Series:
 def _written(values: pl.Series, shown: str) -> pl.Series:
     """A column as text; numbers are kept as they are written."""
     if values.dtype.is_nested():
-        raise TableError(f"{shown}: column {values.name!r} holds lists; expected one text a row")
+        raise TableError(
+            f"{shown}: column {values.name!r} holds lists or objects; expected one text a row, and "
+            "of JSON a list of rows (orient='records' of pandas)"
+        )
     return values.cast(pl.String)
 
 

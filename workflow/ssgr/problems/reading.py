@@ -6,6 +6,7 @@ the text they are.
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain, islice
@@ -42,11 +43,21 @@ def batches(path: Path, columns: Mapping[str, str], name: str = "") -> Iterator[
     try:
         if not path.stat().st_size:
             raise TableError(f"{shown} is empty: it holds no rows")
+        if _is_pointer(path):
+            raise TableError(f"{shown} is a pointer of Git LFS, not the data: run `git lfs pull`")
         yield from _READERS[kind](path, list(columns))
     except _NoColumn as error:
         raise TableError(f"{shown}: {error.told(columns)}") from error
     except (OSError, EOFError, ValueError, pl.exceptions.PolarsError, pa.ArrowException) as error:
-        raise TableError(f"{shown} cannot be read as {kind}: {error}") from error
+        said = str(error).partition("\n")[0]
+        if "utf-8" in said.lower():
+            said = f"it is not written in UTF-8: save it so ({said})"
+        raise TableError(f"{shown} cannot be read as {kind}: {said}") from error
+
+
+def _is_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return bool(re.match(rb"version \S*git-lfs\S*\n", file.read(200)))
 
 
 def require_columns(path: Path, columns: Mapping[str, str]) -> None:
@@ -116,6 +127,8 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
 def _csv(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     with _opened(path) as file:
         table = pl.read_csv(file.read(), infer_schema=False, raise_if_empty=False)
+    if doubled := [name for name in columns if f"{name}_duplicated_0" in table.columns]:
+        raise ValueError(f"the column {doubled[0]!r} stands twice")
     if not set(columns) <= set(table.columns):
         raise _NoColumn(columns, table.columns)
     yield table.select(columns)

@@ -3,6 +3,7 @@
 Nothing here loads a model, asks a network or reads much: a dry run stays a matter of seconds.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def _folders(entries: Entries, found: Found) -> None:
         there = next((path for path in above if path.exists()), None)
         if there is not None and not there.is_dir():
             found.mistakes.append(f"{key}: {str(there)!r} is a file: name a folder")
+        elif there is not None and key == "results" and not os.access(there, os.W_OK):
+            found.warnings.append(f"{key}: you may not write in {str(there)!r}")
     inside = Path(results).absolute()
     for key, folder in (("pool.path", pool.path), ("pool.extend", pool.extend)):
         if folder and Path(folder).absolute() in (inside, *inside.parents):

@@ -15,7 +15,7 @@ from ssgr.problems.reading import kind_of
 from ssgr.start.entries import Entries
 from ssgr.start.found import Found
 
-SMALL = 32 * 2**20
+SMALL = 8 * 2**20
 """Bytes of a local set up to which all of it is read and checked at the start."""
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from ssgr.config import Model, Sampling
@@ -70,6 +71,23 @@ def _said(place: str, entry: Model) -> Iterator[str]:
         python = getattr(entry, key)
         if python and not shutil.which(os.path.expanduser(python)):
             yield f"{place}.{key}: there is no interpreter {python!r} on this machine"
+    for each in {one.python: one for one in (entry, entry.for_evaluation())}.values():
+        if each.engine == "vllm" and _lacks_vllm(each.python):
+            where = "the interpreter that runs Snakemake" if each.python is None else each.python
+            yield (
+                f"{place}: {where} has no vllm beside it: name one that has by `python`, or give "
+                "--sdm conda"
+            )
+
+
+def _lacks_vllm(python: str | None) -> bool:
+    """Whether an environment is here and vLLM is not in it; looked up, not run."""
+    if python is None:
+        return find_spec("vllm") is None
+    found = shutil.which(os.path.expanduser(python))
+    packages = Path(found).parent.parent.glob("lib/python3*/site-packages") if found else ()
+    there = list(packages)
+    return bool(there) and not any((folder / "vllm").is_dir() for folder in there)
 
 
 def _beyond(name: str, entry: Model, limit: int, entries: Entries) -> Iterator[str]:
