@@ -163,6 +163,10 @@ def test_any_shape_is_answered_by_a_message(shape: Any) -> None:
          "expected owner/name (did you mean 'o/n'?)"),
         ({"benchmarks": {"b": {"data": {"loader": "hub", "repo": "o/n", "revision": "main",
           "files": ["*.csv"], "question": "q", "answer": "a"}}}}, "is a glob"),
+        ({"sources": {"s": {"data": {"loader": "file", "path": "x.csv", "question": "q",
+          "where": {"split": None}}}}}, "has 1 mistake:\n  - sources.s.data.where.split: is empty"),
+        ({"models": {"abacus": {"engine": "vLLM"}}}, "(did you mean 'vllm'?)"),
+        ({"results": ""}, "results: is empty: name a folder"),
         ({"target": "papers"}, "target: expected 'report' or 'paper' (did you mean 'paper'?)"),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ Pydantic finds what is wrong inside an entry; what one entry says of another (a 
 source, a run's pruners) is checked here. Both are told at once, with place and nearest valid name.
 """
 
+import re
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -19,7 +20,7 @@ from ssgr.pruning.allocation import allocation_names
 from ssgr.pruning.names import check_own, own_file
 from ssgr.sampling.engine import ENGINES
 from ssgr.selection import LENGTH_RULES
-from ssgr.wording import in_words, nearest
+from ssgr.wording import NUMBERS, in_words, nearest
 
 
 def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
@@ -37,7 +38,7 @@ def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        mistakes = [_readable(detail) for detail in error.errors()] + mistakes
+        mistakes = [*_each_once(error.errors()), *mistakes]
     if config is not None and not mistakes:
         mistakes += [*_uneven(config), *_doubled(config)]
     if config is None or mistakes:
@@ -45,6 +46,23 @@ def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
         plural = "mistake" if len(mistakes) == 1 else "mistakes"
         raise ConfigError(f"the configuration has {len(mistakes)} {plural}:\n{listed}")
     return config
+
+
+KINDS = re.compile(r"(str|bool|int|float|list\[.*\])$")
+
+
+def _each_once(errors: Iterable[ErrorDetails]) -> list[str]:
+    """The mistakes in words; of a value that may be of several kinds one alone."""
+    told: dict[tuple[object, ...], str] = {}
+    for number, detail in enumerate(errors):
+        *above, last = detail["loc"] or ("",)
+        if detail["type"].partition("_")[0] in ("string", *NUMBERS, "list") and KINDS.match(
+            str(last)
+        ):
+            told.setdefault(tuple(above), _readable({**detail, "loc": tuple(above)}))
+        else:
+            told[*detail["loc"], number] = _readable(detail)
+    return list(told.values())
 
 
 def _readable(detail: ErrorDetails) -> str:

@@ -53,8 +53,9 @@ def in_words(detail: ErrorDetails, fields: Sequence[str]) -> str:
 
 
 def _meant(name: str, valid: Collection[str]) -> str:
-    close = get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    lowered = {each.lower(): each for each in valid}
+    close = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
 
 
 def _kind(value: object) -> str:

@@ -15,7 +15,15 @@ def _not_reserved(name: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_not_reserved)]
-Folder = Annotated[str, AfterValidator(lambda path: os.path.normpath(os.path.expanduser(path)))]
+
+
+def _folder(path: str) -> str:
+    if not path.strip():
+        raise ValueError("is empty: name a folder")
+    return os.path.normpath(os.path.expanduser(path))
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
 
 
 _NUMBERS = (int, float, int | None, float | None)
