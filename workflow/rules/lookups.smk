@@ -362,11 +362,24 @@ def check_pool():
             store.check_shard_size(each, CONFIG.pool.shard_size)
 
 
-try:
-    check_pool()
+def check_fit():
+    """Refuse jobs that cannot fit their GPUs."""
     fit.require_fit(CONFIG, configs.at_hand)
-except SsgrError as error:
-    raise WorkflowError(str(error)) from None
+
+
+def require(*checks):
+    """Stop before any job with what all these checks refuse."""
+    refused = []
+    for check in checks:
+        try:
+            check()
+        except SsgrError as error:
+            refused.append(str(error))
+    if refused:
+        raise WorkflowError("\n".join(refused))
+
+
+require(check_pool, check_fit)
 
 
 def say_what_is_not_known():

@@ -27,7 +27,9 @@ PROBLEM = {
 }
 MISSING = ("nan", "NaN", "NAN", "<NA>", "NaT")
 """How other programs write a cell that holds nothing: it is null here."""
-_NUMBER = r"^\s*(?:[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse)\s*$"
+_NUMBER = (
+    r"^\s*(?:[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][-+]?\d+)?|[Tt]rue|[Ff]alse)\s*$"
+)
 _HAS_CONTEXT = pl.col("context").fill_null("").str.strip_chars() != ""
 _WITH_CONTEXT = (
     pl.when(_HAS_CONTEXT).then(pl.format("{}\n\n{}", "context", "question")).otherwise("question")
@@ -177,7 +179,8 @@ def _check_texts(
     if not may_lack:
         blank = table.filter(pl.col(name).fill_null("").str.strip_chars() == "")
         faults.add(blank, f"{len(blank)} of {len(table)} rows have no {name} in column {column!r}")
-    numbers = table.filter(pl.col(name).str.contains(_NUMBER))
+    text = pl.col(name)
+    numbers = table.filter(text.str.contains(_NUMBER) & text.str.contains(r"\w"))
     faults.add(
         numbers,
         f"{len(numbers)} of {len(table)} rows have a bare number for a {name} in column "

@@ -66,6 +66,7 @@ def _too_few(entries: Entries, tables: dict[str, pl.DataFrame]) -> Iterator[str]
         table, data = tables.get(f"sources.{kind.source}"), source.data
         counts = [len(table)] if table is not None else []
         counts += [data.count] if isinstance(data, AbacusSet) else []
+        counts += [data.limit] if isinstance(data, HubSet) and data.limit else []
         counts += [pool.problems] if pool.problems and not kind.is_reference else []
         if counts and min(counts) < budget.sequences and kind.source not in said:
             said.add(kind.source)
