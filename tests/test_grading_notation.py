@@ -55,7 +55,9 @@ def test_spelling(function: Callable[[str], object], text: str, result: object) 
         (r"b=8,a=9\text{ or }a=6,b=7", Named(("b", "a"), (("8", "9"), ("7", "6")))),
         ("b=8,b=9,a=7", Named(("b", "b", "a"), (("8", "9", "7"),))),
         ("b=8, b=9", None),
-        ("b+a=8, b-a=9", None),
+        ("b+a=8, b-a=9", Named(("b+a", "b-a"), (("8", "9"),))),
+        ("b = a = 8", Named(("b", "a"), (("8", "8"),))),
+        (r"b=8, a=\pm9", Named(("b", "a"), (("8", "9"), ("8", "-9")))),
         ("8, 9", None),
     ],
 )

@@ -5,6 +5,7 @@ they are written. Linear in the length of the text.
 """
 
 import re
+from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ _NAME = (
     r"(?:\s*_\s*(?:\w|\{[^{}]*\}))?'*(?:\([^()=]*\))?"
 )
 _IS_NAME = re.compile(_NAME)
+_LETTER = re.compile(r"[a-zA-Z]")
 _CONSTANTS = frozenset(("e", "i"))
 _BETWEEN = r"[,;]|(?:\\text\s*\{)?\s*(?:and|or)\s*\}?"
 _APPROXIMATED = re.compile(
@@ -30,7 +32,7 @@ _BRACKETS = r"(?:\\left\s*)?\((?:[^()]|\([^()]*\))*+\)"
 _POINT = re.compile(
     rf"(?P<lead>(?:^|[{{]|{_BETWEEN})\s*)(?:\\text\s*\{{\s*[Pp]oints?\s*\}}\s*)?"
     rf"(?P<name>[A-Z](?:_\{{?\w\}}?)?'*)\s*(?P<point>{_BRACKETS})"
-    r"(?=\s*(?:[,;}\\]|and|or|$))"
+    r"(?=\s*(?:[,;}]|\\(?:text|\}|\\|q?quad)|and|or|$))"
 )
 _TUPLE = re.compile(rf"(?<![\w}})])(?<!\\right\)){_BRACKETS}")
 _SIGN = re.compile(r"\s*\\(pm|mp)(?![a-zA-Z])\s*")
@@ -113,7 +115,7 @@ def parse_named(text: str) -> Named | None:
     names, values = [], []
     for part in parts.parts:
         both = sides(with_equals_signs(part.replace("\\quad", "").strip()))
-        if len(both) != 2 or not _IS_NAME.fullmatch(both[0]):
+        if len(both) != 2 or not _LETTER.search(both[0]):
             return _tuples_of_names(text)
         names.append(both[0].replace(" ", ""))
         values.append(both[1])
@@ -127,11 +129,13 @@ def parse_named(text: str) -> Named | None:
     if any(set(solution) != set(names) for solution in solutions):
         return Named(tuple(names), (tuple(values),))
     first = tuple(solutions[0])
-    return Named(first, tuple(tuple(one[name] for name in first) for one in solutions))
+    return Named(first, _by_sign(tuple(one[name] for name in first) for one in solutions))
 
 
 def _tuples_of_names(text: str) -> Named | None:
     both = sides(text)
+    if len(both) > 2 and all(map(_IS_NAME.fullmatch, both[:-1])) and parse_parts(both[-1]) is None:
+        return Named(both[:-1], ((both[-1],) * (len(both) - 1),))  # x = y = 2
     names = _TUPLE_OF_NAMES.fullmatch(both[0]) if len(both) == 2 else None
     if names is None:
         return None
@@ -140,13 +144,24 @@ def _tuples_of_names(text: str) -> Named | None:
     return Named(split, solutions) if solutions else None
 
 
+def _by_sign(solutions: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    r"""The solutions, one with a ``\pm`` as two."""
+    found: list[tuple[str, ...]] = []
+    for values in solutions:
+        written = f"({','.join(values)})"
+        both = parse_parts(with_tuples(written)) if _SIGN.search(written) else None
+        tuples = [parse_parts(part) for part in both.parts] if both and not both.opening else []
+        found += [one.parts for one in tuples if one] or [values]
+    return tuple(found)
+
+
 def _solutions(
     parts: Parts | None, each: int, count: int = 0
 ) -> tuple[tuple[str, ...], ...] | None:
     """The tuples in an answer without names; a list of so many values is one, if one is wanted."""
     if parts is None or parts.opening not in ("", "{", "("):
         return None
-    single = (parts.parts,) if len(parts.parts) == each else None
+    single = _by_sign([parts.parts]) if len(parts.parts) == each else None
     tuples = [parse_parts(part) for part in parts.parts]
     if (count != 1 or not single) and all(
         one and one.opening == "(" and len(one.parts) == each for one in tuples
