@@ -181,6 +181,21 @@ def test_ordinary_mistakes_are_answered_in_words(
     assert message.count("\n") < 6  # nothing follows from it that is no mistake of its own
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        "https://me:hush@host/v1",
+        {"urls": "https://me:hush@host/v1"},
+        {"urls": ["https://me:hush@host/v1"]},
+        {"url": "https://me:hush@host/v1"},
+    ],
+)
+def test_no_mistake_shows_what_may_be_a_password(raw: dict[str, Any], server: object) -> None:
+    raw["models"]["served"] = {"path": "o/n", "engine": "server", "server": server}
+    said = mistakes(raw)
+    assert "models.served.server" in said and "hush" not in said
+
+
 def test_keys_spell_what_they_stand_for() -> None:
     sampling = Sampling(n=16, temperature=0.6, top_p=0.95, max_tokens=32768, seed=0)
     assert sampling.key == "n16-t0.60-p0.95-l32768-s0"

@@ -4,13 +4,10 @@ Pydantic finds what is wrong inside an entry; what one entry says of another (a 
 source, a run's pruners) is checked here. Both are told at once, with place and nearest valid name.
 """
 
-import re
-import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from ssgr.config import REFERENCE_LENGTHS, RUN, Config
 from ssgr.config.narrow import AXES
@@ -20,7 +17,7 @@ from ssgr.pruning.allocation import allocation_names
 from ssgr.pruning.names import check_own, own_file
 from ssgr.sampling.engine import ENGINES
 from ssgr.selection import LENGTH_RULES
-from ssgr.wording import NUMBERS, in_words, nearest
+from ssgr.wording import nearest, told
 
 
 def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
@@ -38,7 +35,7 @@ def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        mistakes = [*_each_once(error.errors()), *mistakes]
+        mistakes = [*told(error.errors()), *mistakes]
     if config is not None and not mistakes:
         mistakes += [*_uneven(config), *_doubled(config)]
     if config is None or mistakes:
@@ -46,82 +43,6 @@ def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
         plural = "mistake" if len(mistakes) == 1 else "mistakes"
         raise ConfigError(f"the configuration has {len(mistakes)} {plural}:\n{listed}")
     return config
-
-
-KINDS = re.compile(r"(str|bool|int|float|list\[.*\])$")
-
-
-def _each_once(errors: Iterable[ErrorDetails]) -> list[str]:
-    """The mistakes in words; of a value that may be of several kinds one alone."""
-    told: dict[tuple[object, ...], str] = {}
-    for number, detail in enumerate(errors):
-        *above, last = detail["loc"] or ("",)
-        if detail["type"].partition("_")[0] in ("string", *NUMBERS, "list") and KINDS.match(
-            str(last)
-        ):
-            told.setdefault(tuple(above), _readable({**detail, "loc": tuple(above)}))
-        else:
-            told[*detail["loc"], number] = _readable(detail)
-    return list(told.values())
-
-
-def _readable(detail: ErrorDetails) -> str:
-    location = _as_written(detail["loc"]) or [""]
-    place = ".".join(str(part) for part in location)
-    if detail["type"] == "extra_forbidden":
-        return f"{place}: unknown key{nearest(str(location[-1]), _fields(detail['loc'][:-1]))}"
-    if detail["type"] == "missing":
-        return f"{place}: is missing"
-    shown = detail["input"]
-    message = in_words(detail, _fields(detail["loc"]))
-    secret = "urls" in location  # it may hold a password
-    if isinstance(shown, str | int | float) and repr(shown) not in message and not secret:
-        message = f"{message}, not {shown!r}"
-    return f"{place}: {message}" if place else message
-
-
-LOADERS = ("abacus", "file", "hub", "parts")
-
-
-def _as_written(location: tuple[str | int, ...]) -> list[str | int]:
-    """A place without what pydantic adds: `[key]`, and the loader of a set or of a part of one."""
-    before = ("", "", *location)
-    return [
-        part
-        for k, part in enumerate(location)
-        if part != "[key]"
-        and not (part in LOADERS and (before[k + 1] == "data" or before[k] == "parts"))
-    ]
-
-
-def _fields(location: tuple[str | int, ...]) -> list[str]:
-    """Names of the fields of the model at ``location`` of a Config."""
-    at: Any = Config
-    for part in location:
-        options = list(_models(at))
-        loaders = options if len(options) > 1 else []  # else `parts` is a field, not the tag
-        tagged = [m for m in loaders if part in get_args(_annotation(m, "loader"))]
-        holding = [m for m in options if part in m.model_fields]
-        if tagged:
-            at = tagged[0]
-        elif holding:
-            at = _annotation(holding[0], str(part))
-        else:
-            at = get_args(at)[-1] if get_args(at) else None
-    return [name for model in _models(at) for name in model.model_fields]
-
-
-def _annotation(model: type[BaseModel], field: str) -> Any:
-    return model.model_fields[field].annotation if field in model.model_fields else None
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models an annotation names directly (through Optional, Union, Annotated)."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (Union, types.UnionType, Annotated):
-        for part in get_args(annotation):
-            yield from _models(part)
 
 
 def _references(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -1,12 +1,16 @@
 """A mistake in a configuration, in the words of its user instead of pydantic's."""
 
 import re
-from collections.abc import Collection, Sequence
+import types
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
+
+from ssgr.config import Config
 
 NUMBERS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
@@ -16,7 +20,82 @@ def nearest(name: str, valid: Collection[str]) -> str:
     return f"{_meant(name, valid)}; valid: {', '.join(sorted(valid))}" if valid else ""
 
 
-def in_words(detail: ErrorDetails, fields: Sequence[str]) -> str:
+LOADERS = ("abacus", "file", "hub", "parts")
+KINDS = re.compile(r"(str|bool|int|float|list\[.*\])$")
+
+
+def told(errors: Iterable[ErrorDetails]) -> list[str]:
+    """The mistakes in words; of a value that may be of several kinds one alone."""
+    found: dict[tuple[object, ...], str] = {}
+    for number, detail in enumerate(errors):
+        *above, last = detail["loc"] or ("",)
+        if detail["type"].partition("_")[0] in ("string", *NUMBERS, "list") and KINDS.match(
+            str(last)
+        ):
+            found.setdefault(tuple(above), _readable({**detail, "loc": tuple(above)}))
+        else:
+            found[*detail["loc"], number] = _readable(detail)
+    return list(found.values())
+
+
+def _readable(detail: ErrorDetails) -> str:
+    location = _as_written(detail["loc"]) or [""]
+    place = ".".join(str(part) for part in location)
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: unknown key{nearest(str(location[-1]), _fields(detail['loc'][:-1]))}"
+    if detail["type"] == "missing":
+        return f"{place}: is missing"
+    shown = detail["input"]
+    if {"urls", "server"} & set(location) and isinstance(shown, str):
+        shown = "…"  # it may hold a password
+    message = _in_words({**detail, "input": shown}, _fields(detail["loc"]))
+    if isinstance(shown, str | int | float) and repr(shown) not in message and shown != "…":
+        message = f"{message}, not {shown!r}"
+    return f"{place}: {message}" if place else message
+
+
+def _as_written(location: tuple[str | int, ...]) -> list[str | int]:
+    """A place without what pydantic adds: `[key]`, and the loader of a set or of a part of one."""
+    before = ("", "", *location)
+    return [
+        part
+        for k, part in enumerate(location)
+        if part != "[key]"
+        and not (part in LOADERS and (before[k + 1] == "data" or before[k] == "parts"))
+    ]
+
+
+def _fields(location: tuple[str | int, ...]) -> list[str]:
+    """Names of the fields of the model at ``location`` of a Config."""
+    at: Any = Config
+    for part in location:
+        options = list(_models(at))
+        loaders = options if len(options) > 1 else []  # else `parts` is a field, not the tag
+        tagged = [m for m in loaders if part in get_args(_annotation(m, "loader"))]
+        holding = [m for m in options if part in m.model_fields]
+        if tagged:
+            at = tagged[0]
+        elif holding:
+            at = _annotation(holding[0], str(part))
+        else:
+            at = get_args(at)[-1] if get_args(at) else None
+    return [name for model in _models(at) for name in model.model_fields]
+
+
+def _annotation(model: type[BaseModel], field: str) -> Any:
+    return model.model_fields[field].annotation if field in model.model_fields else None
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The pydantic models an annotation names directly (through Optional, Union, Annotated)."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, Annotated):
+        for part in get_args(annotation):
+            yield from _models(part)
+
+
+def _in_words(detail: ErrorDetails, fields: Sequence[str]) -> str:
     """Return what was expected, and what was probably meant.
 
     Args:
