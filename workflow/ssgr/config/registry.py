@@ -29,7 +29,9 @@ class Source(Graded):
     """Where calibration data comes from. A problem that occurs twice is taken once."""
 
     solution_template: str = Field(
-        "{question}\n{solution}", description="a reference solution as calibration text"
+        "{question}\n{solution}",
+        description="a reference solution as calibration text; what the tokenizer puts before a "
+        "text (a begin token) comes first, an end token last",
     )
     apart_from: list[Name] = Field(
         [],
