@@ -34,7 +34,7 @@ def by_file(folder: Path, text: str) -> list[int]:
 
 
 def read_as_llama(folder: str, **_: Any) -> Any:
-    """As transformers 5.16.1 to 5.21.1 read such a folder."""
+    """As transformers 5 up to 5.21.1 reads such a folder."""
     return LlamaTokenizer.from_pretrained(folder)
 
 

@@ -226,6 +226,7 @@ def claim(folder: Path, wanted: Mapping[str, object], base: Path | None = None) 
     Raises:
         PoolError: the folder belongs to something else, or cannot be written.
     """
+    failed = (folder / MANIFEST).exists()  # if it does not count: another's start that failed
     found = check_manifest(folder, wanted)
     text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
     if base is not None and check_manifest(base, wanted) is not None:
@@ -236,7 +237,7 @@ def claim(folder: Path, wanted: Mapping[str, object], base: Path | None = None) 
             with whole_file(folder / MANIFEST) as aside:
                 aside.write_text(text)
                 take_after_folder(aside)
-                if (folder / MANIFEST).exists():
+                if failed:
                     os.replace(aside, folder / MANIFEST)
                 else:
                     with suppress(FileExistsError):  # another was first: compare with its own

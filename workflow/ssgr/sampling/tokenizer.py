@@ -1,8 +1,8 @@
 """The one place where a model's tokenizer is loaded, and held against its own file.
 
 transformers decides by the names in a folder's configuration which class reads its tokenizer, and
-some versions decide wrongly: from 5.16.1 to 5.21.1 a byte-level tokenizer that calls itself Llama's
-loses every space and newline when it is read from a folder, and none when it is read by its hub id.
+many versions decide wrongly: up to 5.21.1 a byte-level tokenizer that calls itself Llama's loses
+every space and newline when it is read from a folder, and none when it is read by its hub id.
 Nothing warns. So what the loaded tokenizer makes of a probe text must be what the library
 `tokenizers` makes of it by the folder's own `tokenizer.json`.
 """
