@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
+from ssgr.grading.numbers import parse_number
 from ssgr.grading.structure import Parts, Same, parse_parts, same_parts, sides
 
 _GREEK = (
@@ -21,11 +22,12 @@ _NAME = (
     r"(?:\s*_\s*(?:\w|\{[^{}]*\}))?'*(?:\([^()=]*\))?"
 )
 _IS_NAME = re.compile(_NAME)
+_SUM_OF_NAMES = re.compile(r"\s*[a-zA-Z](?:\s*[+-]\s*[a-zA-Z])+\s*|\s*\|\w+\|\s*")
 _LETTER = re.compile(r"[a-zA-Z]")
 _CONSTANTS = frozenset(("e", "i"))
 _BETWEEN = r"[,;]|(?:\\text\s*\{)?\s*(?:and|or)\s*\}?"
 _APPROXIMATED = re.compile(
-    rf"(?P<name>(?:^|{_BETWEEN})\s*{_NAME})\s*(?:\\approx(?:eq)?(?![a-zA-Z])|≈)"
+    rf"(?P<name>(?:^|{_BETWEEN})\s*{_NAME})\s*(?:\\(?:approx(?:eq)?|simeq)(?![a-zA-Z])|≈)"
 )
 _TURNED = re.compile(rf"\s*(?P<value>[^=<>]+?)\s*=\s*(?P<name>{_NAME})\s*")
 _BRACKETS = r"(?:\\left\s*)?\((?:[^()]|\([^()]*\))*+\)"
@@ -38,6 +40,11 @@ _TUPLE = re.compile(rf"(?<![\w}})])(?<!\\right\)){_BRACKETS}")
 _SIGN = re.compile(r"\s*\\(pm|mp)(?![a-zA-Z])\s*")
 _SIDES = re.compile(r"\\(?:left|right)(?![a-zA-Z])\s*")
 _NAMED_POINT = re.compile(rf"\s*([A-Z](?:_\{{?\w\}}?)?'*)\s*=\s*{_BRACKETS}")
+_ALIGNMENT = re.compile(
+    r"\\(?:begin|end)\s*\{(?:aligned|align\*?|array|cases|gathered)\}(?:\{[^{}]*\})?"
+    r"|\\left\s*\\\{|\\right\s*\.|&"
+)
+_ROW_END = re.compile(r"\s*[,;.]?\s*(?:\\\\|\\q?quad(?![a-zA-Z]))[\s,]*")
 _TUPLE_OF_NAMES = re.compile(r"\(?\s*([a-zA-Z](?:\s*,\s*[a-zA-Z])+)\s*\)?")
 _FAMILIES = ("abcdef", "ijk", "mn", "pqrs", "uvw", "xyz")
 """Letters whose order is that of a tuple's components."""
@@ -47,17 +54,20 @@ MOST_SIGNS = 4
 
 def with_equals_signs(text: str) -> str:
     r"""Return ``x=3`` for ``x \approx 3``, ``n=3`` for ``3 = n``, ``P=(3,4)`` for ``P(3,4)``."""
-    if "approx" in text or "≈" in text:
+    if "approx" in text or "≈" in text or "simeq" in text:
         text = _APPROXIMATED.sub(_said_equal, text)
     if "=" in text and (turned := _TURNED.fullmatch(text)) and _is_turned(turned):
         return f"{turned['name']}={turned['value']}"
+    value, _, rest = text.partition("=")
+    if _SUM_OF_NAMES.fullmatch(rest) and parse_number(value.strip()):
+        return f"{rest.strip()}={value.strip()}"
     if "(" in text:
         text = _POINT.sub(_named_point, text)
     return text
 
 
 def _named_point(match: re.Match[str]) -> str:
-    pair = "," in match["point"]
+    pair = "," in match["point"] or ";" in match["point"]
     return f"{match['lead']}{match['name']}={match['point']}" if pair else match[0]
 
 
@@ -109,12 +119,14 @@ class Named(NamedTuple):
 
 def parse_named(text: str) -> Named | None:
     r"""Parse ``x = 1, y = 2``, ``(x, y) = (1, 2)`` or several such; None without two names."""
+    if text.count("=") > 1 and "matrix" not in text and ("\\\\" in text or "quad" in text):
+        text = _ROW_END.sub(", ", _ALIGNMENT.sub("", text)).strip(" ,")
     parts = parse_parts(text)
     if parts is None or parts.opening not in ("", "{"):
         return _tuples_of_names(text)
     names, values = [], []
     for part in parts.parts:
-        both = sides(with_equals_signs(part.replace("\\quad", "").strip()))
+        both = sides(with_equals_signs(part))
         if len(both) != 2 or not _LETTER.search(both[0]):
             return _tuples_of_names(text)
         names.append(both[0].replace(" ", ""))

@@ -64,7 +64,7 @@ _DEGREE = re.compile(
     rf"(?:{_TEXT_COMMAND}\{{\s*)?(?<![a-zA-Z])degrees?\b(?:\s*\}})?)"
 )
 _TEMPERATURE = re.compile(
-    rf"\s*(?:\{{\s*\}}\s*)?(?:{_TEXT_COMMAND}\{{\s*)?(?:\^\s*\{{?\s*\\circ(?![a-zA-Z])|\\degree(?![a-zA-Z])"
+    rf"\s*(?:\{{\s*\}}\s*)?(?:{_TEXT_COMMAND}\{{\s*)?(?:\^\s*\{{?\s*\\circ(?![a-zA-Z])|\\(?:text)?degree(?![a-zA-Z])"
     rf"|(?<![a-zA-Z])deg(?:rees?)?\b)(?:\s|[{{}}]|{_TEXT_COMMAND}|\\rm(?![a-zA-Z]))*"
     r"(?P<scale>[CFK]|[Cc]elsius|[Ff]ahrenheit)(?![a-zA-Z])(?P<close>[\s}]*)"
 )

@@ -76,6 +76,7 @@ CURRENCIES = frozenset(("$", "cent", "€", "£", "¥", "₹"))
 TEXT = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|hbox)\s*"
 WORD = re.compile(r"[a-zA-Z]+")
 _COMMAND = re.compile(rf"{TEXT}|\\rm|\\cdot|[{{}}().,*\s]+")
+_AMERICAN = re.compile(r"\bU\.?S\.?\s+(?=dollar|cent)")
 _DIVISOR = re.compile(r"/\s*\(\s*([^()]*?)\s*\)")
 _TOKEN = re.compile(r"\^\s*-?\d+|/|[^\s/^]+")
 _AHEAD = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
@@ -86,6 +87,7 @@ def canonical(unit: str) -> str | None:
     """Return the unit's usual name, as ``m / s^2``; None for words that are no unit."""
     if (half_day := "".join(WORD.findall(_COMMAND.sub("", unit))).lower()) in ("am", "pm"):
         return f"{half_day[0]}.m."
+    unit = _AMERICAN.sub("", unit)
     divided = _DIVISOR.sub(lambda group: " / ".join(["", *_COMMAND.split(group[1])]), unit)
     tokens = _TOKEN.findall(_COMMAND.sub(" ", divided))
     if not tokens or any(token.lower() in _NOT_UNITS for token in tokens):

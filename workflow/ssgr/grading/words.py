@@ -9,6 +9,7 @@ _NUMERALS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty"
 )
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
 _WHOLE = {
     "infinity": r"\infty",
     "positive infinity": r"\infty",
@@ -21,11 +22,17 @@ _WHOLE = {
     "all real numbers": r"\mathbb{R}",
     "all reals": r"\mathbb{R}",
 } | {name: str(number) for number, name in enumerate(_NUMERALS.split())}
+_WHOLE |= {ten: str(10 * number) for number, ten in enumerate(_TENS.split(), 3)}
+_WHOLE |= {
+    f"{ten}-{name}": str(int(_WHOLE[ten]) + number)
+    for ten in ("twenty", *_TENS.split())
+    for number, name in enumerate(_NUMERALS.split()[1:10], 1)
+}
 _LONGEST = max(map(len, _WHOLE))
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
 _TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
-_WHOLE_TEXT = re.compile(rf"(?P<sign>-?)\s*(?:{_TEXT_COMMAND}\{{)?(?P<words>[a-zA-Z ]+)\}}?")
+_WHOLE_TEXT = re.compile(rf"(?P<sign>-?)\s*(?:{_TEXT_COMMAND}\{{)?(?P<words>[a-zA-Z -]+)\}}?")
 _LEAD = re.compile(
     rf"{_TEXT_COMMAND}\{{(?!\(?[A-Z][).:]|[^{{}}]*\bnot\b)[^{{}}]*(?:\b(?:is|are|equals)|[:=])\s*\}}\s*(?=[^\s=<>\\]|\\[a-zA-Z(])"
 )
