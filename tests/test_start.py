@@ -81,8 +81,9 @@ def test_a_right_configuration_is_left_alone(raw: dict[str, Any]) -> None:
         ("models.mine.path", "models/Tiny", "did you mean 'models/tiny'?"),
         ("models.mine.path", "models", "the folder 'models' holds no config.json: did you mean "
          "'models/tiny'?"),
+        ("models.mine.path", "https://hub.example/owner/name", "did you mean 'owner/name'?"),
         ("models.mine.path", "some/where/else", "it is no hub id"),
-        ("models.mine.path", "my model", "a hub id is written owner/name"),
+        ("models.mine.path", "my model", "it is no hub id, which is written owner/name"),
         ("sampling.max_tokens", 1024, "sampling.max_tokens: 1024 leaves no room for a prompt in "
          "the 1,024 positions of models.mine"),
         ("evaluation.max_tokens", 4096, "evaluation.max_tokens: 4096 leaves no room"),

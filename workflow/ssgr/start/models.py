@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ssgr.config import Model, Sampling
 from ssgr.config.folders import nearest_model
@@ -51,7 +52,9 @@ def _path(place: str, entry: Model) -> Iterator[str]:
         return
     near = nearest_model(entry.path)
     if not HUB_ID.fullmatch(entry.path):
-        hint = f": did you mean {near!r}?" if near else ", a hub id is written owner/name"
+        address = "/".join(urlsplit(entry.path).path.strip("/").split("/")[:2])
+        meant = near or ("://" in entry.path and address)
+        hint = f": did you mean {meant!r}?" if meant else ", which is written owner/name"
         yield f"{place}: there is no folder {entry.path!r} here, and it is no hub id{hint}"
     elif near and entry.revision is None and not configs.is_cached(entry):
         yield (
