@@ -11,6 +11,7 @@ from math import log10
 from typing import Any
 
 import math_verify
+import math_verify.grader
 from latex2sympy2_extended import NormalizationConfig  # type: ignore[import-untyped]
 from sympy import (  # type: ignore[import-untyped]
     Basic,
@@ -25,11 +26,13 @@ from sympy import (  # type: ignore[import-untyped]
 )
 from sympy.core.relational import Relational  # type: ignore[import-untyped]
 
+from ssgr.grading.constants import equal_values
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.rewriting import for_parser
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time-outs are off
+math_verify.grader.sympy_numeric_eq = equal_values  # whose own takes 2^-60 for 2^-61
 
 _ONLY_THE_BOX = math_verify.LatexExtractionConfig(
     boxed_match_priority=0,
