@@ -19,13 +19,16 @@ from sympy import (  # type: ignore[import-untyped]
     Rational,
     expand,
     factorial,
+    log,
 )
 from sympy.matrices import MatrixExpr  # type: ignore[import-untyped]
 
 SURE = 40
 """Digits to which irrational constants must agree, beyond those of the integers in them."""
-MOST_DIGITS = 10_000
-"""A longer integer is not written out."""
+MOST_DIGITS = 20_000
+"""Constants that would have to agree to more digits are compared to those that are SURE."""
+LONGEST = 200_000
+"""Digits of the longest integer that a power or factorial is written out as."""
 ROUNDING = Rational(1, 10**14)
 """How far factors of letters may differ, relative to their size, that decimals were read into."""
 
@@ -58,18 +61,17 @@ def _evaluated(value: Any) -> Any:
     """The value with its operations carried out, unless that makes an integer of no use."""
     if isinstance(value, MatrixBase):
         return value
-    powers = value.atoms(Pow, factorial) if hasattr(value, "atoms") else ()
-    large = any(_digits_of_power(power) > MOST_DIGITS for power in powers)
-    return value if large else grader.safe_sympy_doit(value)
+    return value if _digits_of_powers(value) > LONGEST else grader.safe_sympy_doit(value)
 
 
-def _digits_of_power(power: Any) -> float:
-    """How many digits a power or factorial of rational numbers has, roughly."""
-    base, times = power.args if isinstance(power, Pow) else (power.args[0], power.args[0])
-    if base.free_symbols or times.free_symbols:
-        return 0
-    size, count = abs(complex(base.evalf(5))), abs(complex(times.evalf(5)))
-    return count * abs(log10(size)) if size else 0
+def _digits_of_powers(value: Any) -> int:
+    """How many digits the powers and factorials in a value have together, roughly."""
+    digits = 0
+    for power in value.atoms(Pow, factorial) if hasattr(value, "atoms") else ():
+        base, times = power.args if isinstance(power, Pow) else (power.args[0], power.args[0])
+        size = (times * log(base, 10)).evalf(5)
+        digits += int(abs(size)) if size.is_number and size.is_finite else 0
+    return digits
 
 
 def _near(gold: Any, answer: Any, places: int) -> bool:
@@ -85,10 +87,14 @@ def _same(gold: Any, answer: Any) -> bool:
     difference = gold - answer
     if difference.is_Rational:
         return bool(difference == 0)
-    digits = SURE + _digits(difference)
+    digits = SURE + _digits(difference) + _digits_of_powers(difference)
     right, given = _number(gold), _number(answer)
-    if digits > MOST_DIGITS or right is None or given is None:
+    if right is None or given is None:
         return False
+    if digits > MOST_DIGITS:
+        if any(value.has(Add) for value in (gold, answer)):
+            return False  # what is added may be too small to be seen
+        digits = SURE
     value = _number(difference, 2 * digits)
     size = max(abs(right), abs(given))
     return value is not None and bool(abs(value) <= size * Rational(1, 10**digits))

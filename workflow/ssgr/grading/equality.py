@@ -13,7 +13,14 @@ from ssgr.grading.notation import read, spelling
 from ssgr.grading.numbers import equal_numbers, parse_number
 from ssgr.grading.quantities import Quantity, compatible, parse_quantity
 from ssgr.grading.rewriting import with_argument, with_case, with_current
-from ssgr.grading.structure import Parts, last_set, parse_parts, same_parts, sides
+from ssgr.grading.structure import (
+    Parts,
+    last_set,
+    parse_parts,
+    same_parts,
+    sides,
+    with_joined_thousands,
+)
 from ssgr.grading.verdict import VerdictName
 from ssgr.grading.words import names_option, with_names
 
@@ -38,6 +45,9 @@ def equality(gold: str, answer: str, conventions: Conventions) -> VerdictName:
     if not right or not (parse(right) or parse_parts(right)):
         return "unparsable-gold"
     same = names_option(right, given) or _same(right, given, conventions, 0)
+    joined = with_joined_thousands(right), with_joined_thousands(given)
+    if not same and joined != (right, given):
+        same = _same(*joined, conventions, 0)
     return "correct" if same else "wrong"
 
 

@@ -68,6 +68,7 @@ _TEMPERATURE = re.compile(
     rf"|(?<![a-zA-Z])deg(?:rees?)?\b)(?:\s|[{{}}]|{_TEXT_COMMAND}|\\rm(?![a-zA-Z]))*"
     r"(?P<scale>[CFK]|[Cc]elsius|[Ff]ahrenheit)(?![a-zA-Z])(?P<close>[\s}]*)"
 )
+_NEGATIVE_POWER = re.compile(r"\^\s*-\s*(\d+|[a-zA-Z](?![a-zA-Z])|\\[a-zA-Z]+)")
 _APPROXIMATELY = re.compile(r"\\approx(?:eq)?(?![a-zA-Z])|≈|\\simeq(?![a-zA-Z])")
 _DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d+),(\d+)(?![\d.,])")
 _THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}")
@@ -103,7 +104,7 @@ def _with_money(answer: str) -> str:
     if "circ" in text or "deg" in text:
         text = _TEMPERATURE.sub(_temperature, text)
     text = _DEGREE.sub(r"^\\circ ", _PERCENT.sub(r"\\%", text))
-    text = _DOTS.sub(r"\\dots ", text)
+    text = _NEGATIVE_POWER.sub(r"^{-\1}", _DOTS.sub(r"\\dots ", text))
     text = text.replace(r"\varnothing", r"\emptyset").strip().rstrip(_STRAY_END)
     text = text.strip("*") if text.startswith("**") else text
     return text if text.isdigit() else from_words(text)

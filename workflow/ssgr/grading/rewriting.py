@@ -7,7 +7,18 @@ It takes the degree sign in ``\sin 30^\circ`` off unseen, the prime of ``f'``, t
 
 import re
 
-_BINOMIAL = re.compile(r"\\[dt]?binom\s*(?:(\d)\s*(\d)|(\d)\s*(\{\d+\}))")
+_SYMBOL = r"\\(?:pi|alpha|beta|gamma|theta|lambda|mu|phi)(?![a-zA-Z])"
+_GROUP = r"(\{(?:[^{}]|\{[^{}]*\})*\}|\d|[a-zA-Z]|\\[a-zA-Z]+)"
+_BINOMIAL = re.compile(rf"\\[dt]?binom\s*{_GROUP}\s*{_GROUP}")
+_TIMES_BINOMIAL = re.compile(rf"((?:(?<![a-zA-Z\\])[a-zA-Z]|[\d)}}!]|{_SYMBOL})\s*)(?=\\binom)")
+_MIXED = re.compile(
+    r"(?<![\w.,})^\\])(?P<whole>\d+)\s*\\[dtc]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
+)
+_LOG_OF_DECIMAL = re.compile(
+    r"(?P<log>\\(?:log\s*(?:_\s*(?:\{[^{}]*\}|\w))?|ln|lg)(?![a-zA-Z])\s*(?:\\left\s*)?[({]?\s*)"
+    r"(?P<whole>\d*)\.(?P<decimals>\d+)"
+)
+_FACTORIAL_POWER = re.compile(r"([a-zA-Z]|\d+|\([^()]*\))\s*!\s*\^")
 _CHOSEN = r"([^\s{}+\-=,]+|\{[^{}]*\})"
 _CHOOSE = re.compile(rf"\{{?\s*{_CHOSEN}\s*\\choose\s+{_CHOSEN}\s*\}}?")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
@@ -19,7 +30,6 @@ _NEGATIVE_ROOT = re.compile(r"\\sqrt\s*\[([3579])\]\s*\{\s*-\s*(\d+)\s*\}")
 _FUNCTION = re.compile(
     r"\\operatorname\*?\s*\{\s*((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|ln|log|lg|exp|max|min|gcd)\s*\}"
 )
-_SYMBOL = r"\\(?:pi|alpha|beta|gamma|theta|lambda|mu|phi)(?![a-zA-Z])"
 _OVER_SYMBOL = re.compile(rf"(\\[dtc]?frac\s*(?:\d|\{{[^{{}}]*\}}))\s*({_SYMBOL})")
 _SYMBOL_OVER = re.compile(rf"(\\[dtc]?frac|\\sqrt)\s*({_SYMBOL})")
 _ARGUMENT = re.compile(r"\s*[a-zA-Z]\s*\(\s*([a-zA-Z])\s*\)\s*=")
@@ -52,6 +62,8 @@ def has_trigonometry(normal: str) -> bool:
 def for_parser(normal: str) -> str:
     """Return a normalised answer in LaTeX that the parser reads."""
     text = _PRIMES.sub(_indexed, normal) if "'" in normal or "prime" in normal else normal
+    if "!" in text:
+        text = _FACTORIAL_POWER.sub(r"{(\1!)}^", text)
     text = _TRANSPOSED.sub("^t", text)  # it takes ^T alone for a transposition
     if "d" in text and not _DERIVATIVE.search(text):
         text = _DIFFERENTIAL.sub(lambda one: "{d}" if one[0] == "d" else one[0], text)
@@ -59,7 +71,10 @@ def for_parser(normal: str) -> str:
         return text
     text = _RATE.sub(_name_of_rate, text.replace("\\$", ""))
     text = _OF_LETTERS.sub(r"\\text{\1}", text)  # it takes all letters for coprime
-    text = _BINOMIAL.sub(r"\\binom{\1\3}{\2\4}", text)
+    text = _MIXED.sub(_sum_of_mixed, text) if "frac" in text else text
+    if "binom" in text:
+        text = _TIMES_BINOMIAL.sub(r"\1\\cdot ", _BINOMIAL.sub(_braced_binomial, text))
+    text = _LOG_OF_DECIMAL.sub(_log_of_fraction, text) if "." in text else text
     text = _LOGARITHM.sub(r"\\log_{10}", _NATURAL.sub(r"\\ln ", _FUNCTION.sub(r"\\\1 ", text)))
     text = _OVER_SYMBOL.sub(r"\1{\2}", _SYMBOL_OVER.sub(r"\1{\2}", text))
     text = _NEGATIVE_ROOT.sub(r"(-\\sqrt[\1]{\2})", text)  # else a complex one
@@ -73,6 +88,25 @@ def for_parser(normal: str) -> str:
 def _name_of_rate(match: re.Match[str]) -> str:
     """A derivative as a name: of one that is not known as a function, the parser makes 0."""
     return rf"\text{{{'d' * int(match['order'] or 1)}{match['of']}by{match['by']}}}"
+
+
+def _sum_of_mixed(match: re.Match[str]) -> str:
+    """A mixed number as a sum in brackets: a factor after it multiplies the whole."""
+    top, bottom = match[2] or match[3], match[4] or match[5]
+    if int(top) >= int(bottom):
+        return match[0]
+    return rf"({match['whole']}+\frac{{{top}}}{{{bottom}}})"
+
+
+def _braced_binomial(match: re.Match[str]) -> str:
+    upper, lower = (part if part[0] == "{" else f"{{{part}}}" for part in match.groups())
+    return rf"\binom{upper}{lower}"
+
+
+def _log_of_fraction(match: re.Match[str]) -> str:
+    """A decimal whose logarithm is taken as a fraction: it is exact, and no tolerance is meant."""
+    top, bottom = int(match["whole"] + match["decimals"]), 10 ** len(match["decimals"])
+    return rf"{match['log']}{{\frac{{{top}}}{{{bottom}}}}}"
 
 
 def _indexed(primes: re.Match[str]) -> str:

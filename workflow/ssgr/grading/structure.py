@@ -18,7 +18,8 @@ _TOKEN = re.compile(
     r"|,?\s*(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))"
     r"|\\[a-zA-Z]+|[()\[\]{},;&=]"
 )
-_LIST_GROUP = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_LIST_GROUP = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
+_TIGHT_LIST = re.compile(r",(?! )")
 _OPENERS = {"(": "(", "[": "[", "{": "{", "\\{": "{", "\\langle": "("}
 _CLOSERS = {")": ")", "]": "]", "}": "}", "\\}": "}", "\\rangle": ")"}
 _LISTS = frozenset(("", "(", "[", "{"))
@@ -127,6 +128,23 @@ def _split(text: str, kind: str) -> tuple[str, ...]:
             start = match.end()
     parts.append(text[start:].strip())
     return tuple(part for part in parts if part)
+
+
+def with_joined_thousands(text: str) -> str:
+    """Return an answer without the commas between thousands: ``1234x`` for ``1,234x``.
+
+    A comma may also part a list: where others do without a space, in a bracket that holds nothing
+    else, as (100,200), and where the whole answer is one, nothing is joined.
+    """
+    if "," not in text or _TIGHT_LIST.search(_LIST_GROUP.sub("", text)):
+        return text
+
+    def joined(match: re.Match[str]) -> str:
+        before, after = text[: match.start()].rstrip()[-1:], text[match.end() :].lstrip()[:1]
+        pair = before in ("(", "[", "{") and after in (")", "]", "\\") and ",0" not in match[0]
+        return match[0] if pair else match[0].replace(",", "")
+
+    return _LIST_GROUP.sub(joined, text)
 
 
 def without_braces(text: str) -> str:

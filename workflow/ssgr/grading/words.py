@@ -47,6 +47,11 @@ _OPTION_AND_TEXT = re.compile(
 )
 _PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
 _ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*(\d+|[a-zA-Z])(?![a-zA-Z])")
+_CALL = re.compile(
+    r"(?<![a-zA-Z\\])(sqrt|cbrt|exp|(?:arc|a)?(?:sin|cos|tan)h?|cot|sec|csc|ln|log|lg)\s*(?=\()"
+)
+_CALLED = {"sqrt": r"\sqrt", "cbrt": r"\sqrt[3]", "exp": "e^"}
+"""Plain names of functions whose argument is in braces in LaTeX."""
 _POWER = re.compile(r"(?<=[\w)}])\*\*(?=[\w({-])")
 _FUNCTIONS = (
     "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan arccot log ln lg exp sqrt "
@@ -81,6 +86,8 @@ def from_words(normal: str) -> str:
     text = _POWER.sub("^", normal) if "**" in normal else normal
     if "pi" in text:
         text = _PI.sub(r"\\pi ", text)
+    if "(" in text and _CALL.search(text):
+        text = _with_calls(text)
     if "sqrt" in text:
         text = _ROOT.sub(r"\\sqrt{\1}", text)
     if "illion" in text or "thousand" in text:
@@ -104,6 +111,33 @@ def _scaled(match: re.Match[str]) -> str:
         return power + (match["rest"] or "")
     unit = rest.removesuffix("}").strip()
     return rf"{power}\text{{ {unit}}}" if unit else power
+
+
+def _with_calls(text: str) -> str:
+    r"""Return the text with ``\sqrt{3}`` for ``sqrt(3)`` and ``\sin(x)`` for ``sin(x)``."""
+    done, start = [], 0
+    while match := _CALL.search(text, start):
+        end = closing(text, match.end())
+        if end is None:
+            break
+        name, inside = match[1], text[match.end() + 1 : end]
+        called = _CALLED.get(name)
+        plain = re.sub(r"^a(?=sin|cos|tan)", "arc", name)
+        done.append(text[start : match.start()])
+        argument = _with_calls(inside)
+        done.append(f"{called}{{{argument}}}" if called else rf"\{plain}({argument})")
+        start = end + 1
+    return "".join([*done, text[start:]])
+
+
+def closing(text: str, opening: int) -> int | None:
+    """Return where the round bracket at ``opening`` is closed; None if it is not."""
+    depth = 0
+    for place in range(opening, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if depth == 0:
+            return place
+    return None
 
 
 def is_word(run: str) -> bool:
