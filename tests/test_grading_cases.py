@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mutated_pairs import judged
 from ssgr.grading import Conventions, judge
 from ssgr.grading.bounds import Bounds, condition, parse_bounds
 from ssgr.grading.pool import judge_pairs
@@ -74,3 +75,10 @@ def test_relations_and_intervals_are_told_apart_if_the_conventions_say_so() -> N
     strict = Conventions(relation_as_interval=False)
     assert judge("[3,5]", r"x \ge 3 \text{ and } x \le 5", strict).verdict == "wrong"
     assert judge(r"3 \le x \le 5", r"x \ge 3 \text{ and } x \le 5", strict).verdict == "correct"
+
+
+def test_mutated_pairs() -> None:
+    """The truth is known by construction; `python tests/mutated_pairs.py` judges 10,000."""
+    accepted, refused = judged(1200)
+    assert not accepted
+    assert not refused
