@@ -10,6 +10,7 @@ from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.config import Filters
 from ssgr.pool import receipts
+from ssgr.sampling.tokenizer import encoding_digest, load_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,12 @@ def test_from_problems_to_a_pruned_folder(problems: Path, abacus: Path, tmp_path
                  "sparsegpt", "--sparsity", "50", "--out", str(folder)]) == 0  # fmt: skip
     report = tables.read(folder / "pruning.parquet", tables.PruningReport)
     assert report["sparsity"].to_list() == pytest.approx([0.5] * len(report), abs=1e-3)
+    encodings = [  # of one tokenizer, which each stage has held against the one before
+        json.loads((pool / "responses" / key / "manifest.json").read_text())["encoding"],
+        json.loads(tables.read_spec(calibration))["encoding"],
+        json.loads((folder / "pruning.json").read_text())["encoding"],
+    ]
+    assert encodings == [encoding_digest(load_tokenizer(str(abacus)))] * 3
 
 
 def test_from_responses_to_a_score(problems: Path, responses: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _PROSE = re.compile(
     re.IGNORECASE,
 )
 """What follows a bare command that is only named; one letter may as well be what it boxes."""
-_QUOTES = "`'\"*_()[]<>\u2018\u2019\u201c\u201d,.;:!?\\-"
+_QUOTES = "{}`'\"*_()[]<>\u2018\u2019\u201c\u201d,.;:!?\\-"
 _WORD = re.compile(r"[a-zA-Z][a-z]+")
 _GOES_ON = re.compile(r"\s+[a-z]{2}")
 _PLACEHOLDER = re.compile(

@@ -6,11 +6,15 @@ _EMPHASIS = re.compile(
     r"(?P<mark>\*{1,3}|_{1,3}|`)(?P<inside>[^\s*_`](?:.*[^\s*_`])?)(?P=mark)", re.DOTALL
 )
 _ENVIRONMENT = re.compile(
-    r"\\begin\s*\{(?P<name>aligned|align\*?|array|gather\*?|gathered|split|equation\*?|"
-    r"multline\*?|displaymath|math|center)\}\s*(?:\[[tbc]\]\s*)?(?:\{[lcr|]*\})?"
-    r"(?P<inside>(?:(?!\\(?:begin|end)\s*\{).)*)\\end\s*\{(?P=name)\}",
+    r"(?:\\displaystyle\s*)?\\begin\s*\{(?P<name>aligned|align\*?|alignedat|alignat\*?|array|"
+    r"eqnarray\*?|gather\*?|gathered|split|equation\*?|multline\*?|displaymath|math|center)\}"
+    r"\s*(?:\[[tbc]\])?(?P<inside>(?:(?!\\(?:begin|end)\s*\{).)*)\\end\s*\{(?P=name)\}",
     re.DOTALL,
 )
+_COLUMNS = re.compile(r"\s*\{(?:[^{}]|\{[^{}]*\})*\}")
+_WITH_COLUMNS = ("array", "alignedat", "alignat", "alignat*")
+_MARKS = {"array": 0, "eqnarray": 2, "eqnarray*": 2}
+"""Alignment marks in a row that is one value, where it is not one."""
 _ROW_END = re.compile(r"\\\\(?:\s*\[[^\]]*\])?")
 
 
@@ -22,7 +26,7 @@ def unwrapped(answer: str) -> str:
     """
     text = answer.strip()
     if text[:1] in ("*", "_", "`"):
-        found = _EMPHASIS.fullmatch(text)
+        found = _EMPHASIS.fullmatch(text.rstrip(". "))
         if found and found["mark"] not in found["inside"]:
             text = found["inside"]
     if r"\begin" in text:
@@ -33,9 +37,11 @@ def unwrapped(answer: str) -> str:
 
 def _one_value(name: str, inside: str) -> str | None:
     """The rows as one line, if each goes on with the equation of the one before."""
+    if name in _WITH_COLUMNS:
+        inside = inside[found.end() :] if (found := _COLUMNS.match(inside)) else inside
     rows = [row.strip() for row in _ROW_END.split(inside)]
     rows = [row for row in rows if row]
-    if not rows or any(row.count("&") > (name != "array") for row in rows):
+    if not rows or any(row.count("&") > _MARKS.get(name, 1) for row in rows):
         return None
     plain = [row.replace("&", "").strip() for row in rows]
     return " ".join(plain) if all(row.startswith("=") for row in plain[1:]) else None
