@@ -13,8 +13,10 @@ _ENVIRONMENT = re.compile(
 )
 _COLUMNS = re.compile(r"\s*\{(?:[^{}]|\{[^{}]*\})*\}")
 _WITH_COLUMNS = ("array", "alignedat", "alignat", "alignat*")
-_MARKS = {"array": 0, "eqnarray": 2, "eqnarray*": 2}
-"""Alignment marks in a row that is one value, where it is not one."""
+_ALIGNED = re.compile(
+    r"^\s*&|&\s*(?=[=<>]|\\(?:approx|equiv|leq?|geq?|in)(?![a-z]))|(?<==)\s*&|&\s*$"
+)
+"""A mark at which an equation is aligned; any other parts two values."""
 _ROW_END = re.compile(r"\\\\(?:\s*\[[^\]]*\])?")
 
 
@@ -40,8 +42,7 @@ def _one_value(name: str, inside: str) -> str | None:
     if name in _WITH_COLUMNS:
         inside = inside[found.end() :] if (found := _COLUMNS.match(inside)) else inside
     rows = [row.strip() for row in _ROW_END.split(inside)]
-    rows = [row for row in rows if row]
-    if not rows or any(row.count("&") > _MARKS.get(name, 1) for row in rows):
+    plain = [row if name == "array" else _ALIGNED.sub("", row).strip() for row in rows if row]
+    if not plain or any("&" in row for row in plain):
         return None
-    plain = [row.replace("&", "").strip() for row in rows]
     return " ".join(plain) if all(row.startswith("=") for row in plain[1:]) else None
