@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ def models_found(entries: Entries, found: Found) -> None:
         limit = configs.positions(entry)
         if limit is not None:
             found.mistakes += _beyond(name, entry, limit, entries)
+    found.warnings += _without_vllm(entries.models)
     seen: dict[str, str] = {}
     for name, entry in entries.models.items():
         other = seen.setdefault(entry.model_dump_json(exclude={"role"}), name)
@@ -74,13 +75,23 @@ def _said(place: str, entry: Model) -> Iterator[str]:
         python = getattr(entry, key)
         if python and not shutil.which(os.path.expanduser(python)):
             yield f"{place}.{key}: there is no interpreter {python!r} on this machine"
-    for each in {one.python: one for one in (entry, entry.for_evaluation())}.values():
-        if each.engine == "vllm" and _lacks_vllm(each.python):
-            where = "the interpreter that runs Snakemake" if each.python is None else each.python
-            yield (
-                f"{place}: {where} has no vllm beside it: name one that has by `python`, or give "
-                "--sdm conda"
-            )
+
+
+def _without_vllm(models: Mapping[str, Model]) -> Iterator[str]:
+    """Environments that lack the engine of some models: each is said once."""
+    lacking: dict[str | None, list[str]] = {}
+    for name, entry in models.items():
+        for python in {
+            one.python for one in (entry, entry.for_evaluation()) if one.engine == "vllm"
+        }:
+            if _lacks_vllm(python):
+                lacking.setdefault(python, []).append(name)
+    for python, names in lacking.items():
+        where = "the interpreter that runs Snakemake" if python is None else python
+        yield (
+            f"{where} has no vllm beside it, the engine of {', '.join(names)}: name an interpreter "
+            "that has by `python` of the entry, or give --sdm conda"
+        )
 
 
 def _lacks_vllm(python: str | None) -> bool:
