@@ -105,10 +105,10 @@ def test_another_code_or_library_does_not_keep_them(
 
 def test_a_time_out_holds_only_if_it_had_the_time() -> None:
     verdicts: dict[Pair, Verdict] = {
-        ("x+1", "2^{9^{9^9}}"): Verdict("2^{9^{9^9}}", "timed-out", "math-verify", 1.0)
+        ("x+1", "(x+2)^2"): Verdict("(x+2)^2", "timed-out", "math-verify", 1.0)
     }
     rows = responses().filter(problem_id="a", sample=0)
-    rows = rows.with_columns(text=pl.lit(r"</think>\boxed{2^{9^{9^9}}}"))
+    rows = rows.with_columns(text=pl.lit(r"</think>\boxed{(x+2)^2}"))
     late = grade(rows, PROBLEMS, earlier=verdicts)
     assert late["verdict"].to_list() == ["timed-out"]
     made = spec(late, Judging(time_limit=5.0))

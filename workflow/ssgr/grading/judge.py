@@ -17,7 +17,7 @@ LONGEST = 5000
 """Characters of the longest answer that is looked at; a longer one is right only if it is the
 gold, letter by letter."""
 DEEPEST = 30
-"""Brackets in brackets, likewise: computer algebra takes minutes for 300 nested fractions."""
+"""Brackets in brackets, likewise: computer algebra takes minutes for deeply nested fractions."""
 
 
 def extract(

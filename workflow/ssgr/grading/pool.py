@@ -1,6 +1,6 @@
 """Judge many answers: quick steps here, math-verify in child processes that can be killed.
 
-Model output is untrusted: ``2^{2^{2^{2^{100}}}}`` keeps sympy busy for hours. So a child has hard
+Model output is untrusted: a tower of powers keeps sympy busy for hours. So a child has hard
 limits on time and memory, and one that is killed costs its own verdict and no other. The limits
 are on processor time and on idling (see `ssgr.grading.process`): a verdict does not depend on how
 busy the machine is. One that timed out is tried once more with no other child at work before it
