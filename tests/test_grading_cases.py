@@ -12,6 +12,7 @@ import pytest
 from mutated_pairs import judged
 from ssgr.grading import Conventions, judge
 from ssgr.grading.bounds import Bounds, condition, parse_bounds
+from ssgr.grading.names import parse_named
 from ssgr.grading.pool import judge_pairs
 from ssgr.grading.rewriting import for_parser, with_case
 
@@ -32,7 +33,12 @@ def test_cases() -> None:
 
 
 def test_what_is_not_equal_is_not_equal_turned_around() -> None:
-    pairs = [(answer, gold) for gold, answer, same in cases() if not same]
+    pairs = [
+        (answer, gold)
+        for gold, answer, same in cases()
+        # a gold that names its values has their order, one without names may have none
+        if not same and not (parse_named(gold) and not parse_named(answer))
+    ]
     verdicts = judge_pairs(pairs, workers=2)
     assert {pair for pair in pairs if verdicts[pair].verdict == "correct"} == set()
 

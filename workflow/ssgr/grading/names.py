@@ -204,6 +204,8 @@ def same_named(gold: str, answer: str, same: Same) -> bool | None:
     bare = _solutions(parts, len(named.names), len(named.solutions))
     if bare is None or parts is None:
         return None
+    if one is None and parts.opening != "(" and bare == (parts.parts,):
+        return None  # a gold without names or brackets has no order
     known = any(set(named.names) <= set(family) for family in _FAMILIES)
     as_written = not known or (one and parts.opening != "(" and len(named.solutions) == 1)
     values = _in_order(named, named.names if as_written else tuple(sorted(named.names)))
