@@ -26,13 +26,14 @@ from sympy import (  # type: ignore[import-untyped]
 )
 from sympy.core.relational import Relational  # type: ignore[import-untyped]
 
-from ssgr.grading.constants import equal_values
+from ssgr.grading.constants import equal_values, far_apart, same_expression, value_at
 from ssgr.grading.conventions import Conventions
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.rewriting import for_parser
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time-outs are off
 math_verify.grader.sympy_numeric_eq = equal_values  # whose own takes 2^-60 for 2^-61
+math_verify.grader.sympy_symbolic_eq = same_expression
 
 _ONLY_THE_BOX = math_verify.LatexExtractionConfig(
     boxed_match_priority=0,
@@ -72,18 +73,22 @@ def equal(gold: Any, answer: Any, conventions: Conventions) -> bool:
         return False
     gold, answer = _with_imaginary_unit(gold), _with_imaginary_unit(answer)
     related = isinstance(gold, Relational) and isinstance(answer, Relational)
+    if related and _multiples(gold, answer):
+        return True
     if related and isinstance(gold, Eq) and gold != answer and not _has_solution(gold):
-        return _multiples(gold, answer)
+        return False
     places = round(-log10(conventions.tolerance)) if conventions.tolerance > 0 else 15
     try:
-        return math_verify.verify(
-            gold,
-            answer,
-            float_rounding=max(places, 0),
-            allow_set_relation_comp=True,
-            timeout_seconds=None,
-            raise_on_error=True,
-        ) or (related and _multiples(gold, answer))
+        return bool(
+            math_verify.verify(
+                gold,
+                answer,
+                float_rounding=max(places, 0),
+                allow_set_relation_comp=True,
+                timeout_seconds=None,
+                raise_on_error=True,
+            )
+        )
     except MemoryError:
         raise
     except Exception:  # sympy raises anything on odd input: not shown equal, hence not equal
@@ -99,7 +104,10 @@ def _multiples(gold: Any, answer: Any) -> bool:
     if type(gold) is not type(answer):
         return False
     try:
-        ratio = simplify((gold.lhs - gold.rhs) / (answer.lhs - answer.rhs))
+        ratio = (gold.lhs - gold.rhs) / (answer.lhs - answer.rhs)
+        if far_apart(value_at(ratio), value_at(ratio, 11)):
+            return False
+        ratio = simplify(ratio)
         number = not ratio.free_symbols and ratio.is_finite and ratio.is_zero is False
         return bool(number and (isinstance(gold, (Eq, Ne)) or ratio.is_positive))
     except MemoryError:
@@ -108,10 +116,23 @@ def _multiples(gold: Any, answer: Any) -> bool:
         return False
 
 
+@lru_cache(maxsize=16)
+def _solve(equation: Any, unknowns: frozenset[Any]) -> Any:
+    return solve(equation, set(unknowns))
+
+
+def _solve_once(equation: Any, unknowns: set[Any]) -> Any:
+    """Take the place of math-verify's ``solve``: `_has_solution` has solved the gold already."""
+    return _solve(equation, frozenset(unknowns))
+
+
+math_verify.grader.solve = _solve_once
+
+
 def _has_solution(equation: Any) -> bool:
     """Whether sympy solves it: for math-verify, two without (real) solutions are the same."""
     try:
-        return bool(solve(equation, equation.free_symbols))
+        return bool(_solve(equation, frozenset(equation.free_symbols)))
     except MemoryError:
         raise
     except Exception:  # as in `equal`

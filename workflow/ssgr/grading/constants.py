@@ -6,23 +6,31 @@ tolerance counts only where a side holds a decimal. Imports sympy, so it is impo
 process only.
 """
 
+import cmath
 from math import log10
 from typing import Any
 
 from math_verify import grader
 from sympy import (  # type: ignore[import-untyped]
     Add,
+    Expr,
     Float,
     Integer,
+    Integral,
+    Limit,
     MatrixBase,
     Pow,
+    Product,
     Rational,
+    Sum,
     expand,
     factorial,
     log,
 )
 from sympy.matrices import MatrixExpr  # type: ignore[import-untyped]
 
+ROUNDED = Rational(1, 10**4)
+"""A decimal with all its places right is at most so far off, relative to the size of the gold."""
 SURE = 40
 """Digits to which irrational constants must agree, beyond those of the integers in them."""
 MOST_DIGITS = 20_000
@@ -31,6 +39,12 @@ LONGEST = 200_000
 """Digits of the longest integer that a power or factorial is written out as."""
 ROUNDING = Rational(1, 10**14)
 """How far factors of letters may differ, relative to their size, that decimals were read into."""
+
+CLEARLY = 1e-6
+"""Values that differ by more, relative to the gold if that is above 1, are not the same."""
+
+_LAZY = (Integral, Limit, Product, Sum)
+_simplify_alike = grader.sympy_symbolic_eq
 
 
 def equal_values(gold: Any, answer: Any, places: int, precision: int = 0) -> bool:
@@ -79,7 +93,8 @@ def _near(gold: Any, answer: Any, places: int) -> bool:
     right, given = _number(gold), _number(answer)
     if right is None or given is None:
         return False
-    return bool(abs(right - given) <= Rational(1, 10**places) * min(1, abs(right)))
+    off, size, place = abs(right - given), abs(right), Rational(1, 10**places)
+    return bool(off <= place * min(1, size) or off <= min(place / 2, ROUNDED * size))
 
 
 def _same(gold: Any, answer: Any) -> bool:
@@ -98,6 +113,36 @@ def _same(gold: Any, answer: Any) -> bool:
     value = _number(difference, 2 * digits)
     size = max(abs(right), abs(given))
     return value is not None and bool(abs(value) <= size * Rational(1, 10**digits))
+
+
+def same_expression(gold: Any, answer: Any) -> bool:
+    """Take the place of math-verify's ``sympy_symbolic_eq``: simplify what may be equal only."""
+    return not differ(gold, answer) and bool(_simplify_alike(gold, answer))
+
+
+def differ(gold: Any, answer: Any) -> bool:
+    """Whether two expressions are shown to differ: where their letters are positive numbers."""
+    if not (isinstance(gold, Expr) and isinstance(answer, Expr)):
+        return False
+    return far_apart(*(value_at(side) for side in (gold, answer)))
+
+
+def far_apart(one: complex | None, other: complex | None) -> bool:
+    """Whether two values differ by more than what was rounded, also in a sum that is zero."""
+    return one is not None and other is not None and abs(one - other) > CLEARLY * (1 + abs(one))
+
+
+def value_at(expression: Any, first: int = 7) -> complex | None:
+    """The value of an expression at one point; None if it is not a finite number there."""
+    names = sorted(expression.free_symbols, key=str)
+    point = {name: Rational(first + 4 * index, 5 + index) for index, name in enumerate(names)}
+    if expression.has(*_LAZY) or _digits_of_powers(expression) > LONGEST:
+        return None
+    try:
+        value = complex(expression.evalf(30, subs=point))
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        return None
+    return value if cmath.isfinite(value) else None
 
 
 def _is_zero_sum(difference: Any) -> bool:
