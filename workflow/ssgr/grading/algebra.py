@@ -104,9 +104,12 @@ def _multiples(gold: Any, answer: Any) -> bool:
     if type(gold) is not type(answer):
         return False
     try:
-        ratio = (gold.lhs - gold.rhs) / (answer.lhs - answer.rhs)
-        if far_apart(value_at(ratio), value_at(ratio, 11)):
+        one, other = gold.lhs - gold.rhs, answer.lhs - answer.rhs
+        ratio = one / other
+        if far_apart(here := value_at(ratio), value_at(ratio, 11)):
             return False
+        if here is not None and equal_values(one, other, 15):
+            return True
         ratio = simplify(ratio)
         number = not ratio.free_symbols and ratio.is_finite and ratio.is_zero is False
         return bool(number and (isinstance(gold, (Eq, Ne)) or ratio.is_positive))
