@@ -1,18 +1,22 @@
 """The status: every state is told from files alone, and no file, whatever is in it, breaks it."""
 
 import base64
+import contextlib
 import json
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 import yaml
 
@@ -33,6 +37,7 @@ from ssgr.__main__ import main
 from ssgr.config import Config
 from ssgr.locks import only_one
 from ssgr.sampling.journal import Journal
+from ssgr.status.alive import alive_in
 from ssgr.status.look import STAGE_OF
 from ssgr.status.page import render
 from ssgr.status.run import last_run, marks
@@ -220,7 +225,7 @@ def test_jobs_of_a_run_that_was_killed_are_broken_off(folder: Folder) -> None:
     assert counts(found, "Checkpoints") == {"wanted": 3, "broken_off": 1}
     assert counts(found, "Responses") == {"wanted": 2, "running": 1, "broken_off": 1}
     assert (found.running[0].pid, found.running[0].host) == (os.getpid(), HERE)
-    assert "ended in the midst" in of_run(found.run, found.at)
+    assert "broken off. It was ended in the midst" in of_run(found.run, found.at)
     assert counts(status(folder), "Responses") == {"wanted": 2, "broken_off": 2}
 
 
@@ -287,6 +292,109 @@ def test_snakemake_itself_leaves_these_traces(tmp_path: Path) -> None:
     error = after.errors["bad"]
     assert (error.rule, error.logs, error.attempts) == ("prune", ("bad.log",), 2)
     assert long not in marks(tmp_path)
+
+
+TWO = """
+rule sample:
+    output: "{name}"
+    shell: "touch {name}.begun; while ! test -e go; do sleep 0.1; done; touch {{output}}"
+rule score:
+    output: "short"
+    shell: "touch {{output}}"
+"""
+
+
+@contextlib.contextmanager
+def at_work(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
+    """A Snakemake whose one job has begun, and ends when ``go`` is there."""
+    (folder / "Snakefile").write_text(TWO.format(name=name))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    with subprocess.Popen([*command, name], cwd=folder, text=True, stderr=subprocess.PIPE,
+                          start_new_session=True) as process:  # fmt: skip
+        try:
+            until = time.monotonic() + 60
+            while time.monotonic() < until and not (folder / f"{name}.begun").exists():
+                assert process.poll() is None
+                time.sleep(0.1)
+            yield process
+        finally:
+            (folder / "go").touch()
+            process.communicate(timeout=60)
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, None])
+def test_an_empty_run_beside_a_long_one_does_not_hide_it(
+    tmp_path: Path, how: signal.Signals | None
+) -> None:
+    (tmp_path / "short").touch()
+    with at_work(tmp_path, "slow") as process:
+        empty = snakemake(tmp_path, "short")
+        assert empty.returncode == 0 and "Nothing to be done" in empty.stderr, empty.stderr
+        run = last_run(tmp_path, frozenset(STAGE_OF))
+        assert run.alive and run.pid == process.pid and run.command.endswith(" slow")
+        if how:
+            os.killpg(process.pid, how)
+    run = last_run(tmp_path, frozenset(STAGE_OF))
+    told = of_run(run, time.time())
+    assert run.command.endswith(" slow") and run.alive is False and not run.failed
+    assert told.startswith("Not running: broken off" if how else "Not running. Finished ")
+    assert not run.errors and run.ended == (how != signal.SIGKILL)
+    if how is None:  # and then a run with nothing to do is the last
+        assert snakemake(tmp_path, "short").returncode == 0
+        told = of_run(last_run(tmp_path, frozenset(STAGE_OF)), time.time())
+        assert told.startswith("Not running. Finished with nothing to do")
+
+
+def test_a_dry_run_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(
+        "import pathlib, time\npathlib.Path('read').touch()\n"
+        "while not pathlib.Path('go').exists(): time.sleep(0.1)\n"
+        "rule score:\n    output: 'short'\n    shell: 'touch {output}'\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "-n"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        while process.poll() is None and not (tmp_path / "read").exists():
+            time.sleep(0.1)
+        found = alive_in(tmp_path), last_run(tmp_path, frozenset(STAGE_OF)).alive
+        (tmp_path / "go").touch()
+    assert process.returncode == 0 and found == ([], False)
+
+
+def test_a_second_run_is_refused_in_words_that_leave_the_first_alone(
+    tmp_path: Path, root: Path
+) -> None:
+    ours = ["--snakefile", str(root / "workflow" / "Snakefile")]
+    with at_work(tmp_path, "other") as process:
+        locks = tmp_path / ".snakemake" / "locks"
+        held = sorted(locks.iterdir())
+        second = [snakemake(tmp_path, *ours, *more) for more in (["plan"], ["--unlock"])]
+        dry = snakemake(tmp_path, *ours, "-n", "abacus")
+        assert held and sorted(locks.iterdir()) == held and process.poll() is None
+    for refused in second:
+        assert refused.returncode == 1
+        assert f"already: pid {process.pid} of " in refused.stderr, refused.stderr
+        assert "--cleanup-metadata" not in refused.stderr and "do not unlock" in refused.stderr
+    assert dry.returncode == 0, dry.stderr
+    after = snakemake(tmp_path, *ours, "--unlock")
+    assert after.returncode == 0, after.stderr
+
+
+def test_a_process_whose_files_are_hidden_is_told_by_when_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: psutil.Process) -> None:
+        raise psutil.AccessDenied
+
+    with at_work(tmp_path, "slow") as process:
+        [known] = alive_in(tmp_path)
+        monkeypatch.setattr(psutil.Process, "open_files", denied)
+        assert alive_in(tmp_path) == [known] and known.pid == process.pid
 
 
 # Whatever lies there

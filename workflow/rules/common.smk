@@ -76,6 +76,9 @@ from ssgr.root import ROOT
 from ssgr.selection import LENGTH_RULES
 from ssgr.sizing import configs, fit, jobs
 from ssgr.start import Found, look
+from ssgr.status import alive
+from ssgr.status.look import STAGE_OF
+from ssgr.status.run import last_run
 from ssgr.validation import load_config
 
 if not Path(PACKAGES, "ssgr").samefile(Path(points.__file__).parent):
@@ -91,6 +94,36 @@ def put_first(folder, variable, default):
     others = [each for each in found if each not in ("", folder)]
     os.environ[variable] = os.pathsep.join([folder, *others])
 
+
+LOOKS = re.compile(  # options by which Snakemake shows something, and takes no lock
+    r"--(dag|rulegraph|filegraph|d3dag|lint|list|list-.*|summary|detailed-summary|report|"
+    r"report-.*|print-compilation|version|help)(=.*)?|-[DlS]"
+)
+
+
+def refuse_a_second_run():
+    """Refuse to work beside another Snakemake of this folder; to look is free.
+
+    Snakemake would say of the first one's jobs that they are incomplete, and advise to unlock the
+    folder or to mark them as complete, which spoils the first.
+    """
+    dry = workflow.output_settings is not None and workflow.output_settings.dryrun
+    if dry or any(map(LOOKS.fullmatch, sys.argv[1:])):
+        return
+    if other := alive.second(Path(), os.getpid()):
+        raise WorkflowError(alive.refusal(other, Path()))
+    last = last_run(Path(), frozenset(STAGE_OF))
+    if last.alive is None:
+        logger.warning(
+            f"A run on {last.header['Host']}, begun {last.header.get('Date')}, has not ended by "
+            f"its log ({last.log}). Whether it runs is not to be seen from this machine: see there "
+            "(`ssgr status`). If it does, wait for it or end it: do not unlock the folder, do not "
+            "clean metadata"
+        )
+
+
+if workflow.is_main_process:
+    refuse_a_second_run()
 
 # A job's `python -m ssgr` is the interpreter that runs Snakemake, activated or not, and the same
 # package; a conda environment puts its own interpreter first.

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class StatusCommand(Strict):
     """Show how far a run is: stages, jobs at work, tokens/s, estimated end, failures.
 
-    `ssgr status` in the working directory follows the last run there; `ssgr status --configfile
-    mine.yaml more.yaml table1` names the files, and the targets, as Snakemake is given them.
+    `ssgr status` in the working directory follows the run at work there, else the last one; `ssgr
+    status --configfile mine.yaml more.yaml table1` names the files, and the targets, as Snakemake
+    is given them.
     Only files are read: nothing is written and no job is disturbed.
     """
 

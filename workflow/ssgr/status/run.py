@@ -1,4 +1,4 @@
-"""What Snakemake itself says of the last run: its log, its marks of jobs begun, its process.
+"""What Snakemake itself says of the run at work, or the last one: its log, its marks, its process.
 
 Snakemake marks every output of a job when it starts it (``.snakemake/incomplete``) and takes the
 mark away when the job has succeeded; a job that failed keeps it. What failed stands in the log, as
@@ -12,10 +12,10 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import psutil
+from ssgr.status.alive import LOG, alive_in
 
 LOGS = 20  # newest logs that are looked at for the last run
 RULES = re.compile(r"(?m)^(\w+) +\d+$")
@@ -26,7 +26,12 @@ FAILED_RULE = re.compile(r"\s*Error in rule (\w+)\b|\s{8}rule (\w+):$")
 FIELD = re.compile(r"\s{4,16}(message|jobid|output|log|external_jobid): (.*)$")
 STEPS = re.compile(r"(\d+) of (\d+) steps ")
 SEE_LOG = " (check log file(s) for error details)"
-ENDED = ("Complete log(s): ", "Nothing to be done")
+NOTHING = "Nothing to be done"
+ENDED = ("Complete log(s): ", NOTHING)
+STOPPED = re.compile(
+    r"(?m)^(?:Terminating processes on user request|Will exit after finishing currently running)"
+)
+BEFORE = 2.0  # seconds by which a mark may be older than its run, as file systems count time
 FAILED = "At least one job did not complete successfully."
 
 
@@ -45,10 +50,12 @@ class JobError:
 
 @dataclass(frozen=True)
 class Run:
-    """The last run of Snakemake in a folder. Times are seconds since 1970.
+    """A run of Snakemake in a folder. Times are seconds since 1970.
 
     ``alive`` is None where it cannot be told: on another machine, and not known to have ended.
-    ``errors`` are the jobs whose last attempt failed, by their first output.
+    ``asked`` says whether it has any job of ours to do. ``ended`` is false of a run that was
+    killed, too; ``broken``: it was interrupted, and ended with jobs left. ``errors`` are the jobs
+    whose last attempt failed, by their first output.
     """
 
     log: Path | None = None
@@ -59,6 +66,8 @@ class Run:
     errors: Mapping[str, JobError] = field(default_factory=dict)
     failed: bool = False
     ended: bool = False
+    broken: bool = False
+    asked: bool = False
     alive: bool | None = False
     pid: int | None = None
 
@@ -78,42 +87,77 @@ class Mark:
 
 
 def last_run(directory: Path, stages: frozenset[str]) -> Run:
-    """Return the last run in a working directory that had to do with any of these rules.
+    """Return the run that works in a directory now, else the one that was heard of last.
 
-    Where another workflow uses them as a module, their names may have a prefix.
+    Of several at work it is the one begun first that has to do with any of these rules. Where
+    another workflow uses them as a module, their names may have a prefix.
     """
-    pid, locked = _snakemake_in(directory), _locked(directory)
-    logs = (directory / ".snakemake" / "log").glob("*.snakemake.log")
-    for path in sorted(logs, reverse=True)[:LOGS]:
+    alive = alive_in(directory)
+    working = [run for one in alive if (run := _run(one.log, directory, stages, one.pid))]
+    if working:
+        return next((run for run in working if run.asked), working[0])
+    ended = (run for log in _newest(directory) if (run := _run(log, directory, stages)))
+    last = next(ended, Run())
+    if last.log and not last.asked:  # it had nothing to do: was another killed beside it?
+        other = next((run for run in ended if run.asked), last)
+        if not other.ended and _has_marks(directory, other.started):
+            return other
+    return last
+
+
+def _newest(directory: Path) -> list[Path]:
+    """The logs written to last; one that is begun first may be written to after the others."""
+    found = []
+    for log in (directory / ".snakemake" / "log").glob(f"*{LOG}"):
         try:
-            text = path.read_text(errors="replace")
-            heard = path.stat().st_mtime
+            found.append((log.stat().st_mtime, log))
         except OSError:
             continue
-        asked = set(RULES.findall(text.partition("\nJob stats:\n")[2].partition("\ntotal ")[0]))
-        ours = any(name.endswith(tuple(stages)) for name in asked)
-        if ours or "Nothing to be done" in text:
-            return _parsed(path, text, heard, pid, locked)
-    return Run(alive=pid is not None, pid=pid, started=locked)
+    return [log for _, log in sorted(found, reverse=True)[:LOGS]]
 
 
-def _parsed(path: Path, text: str, heard: float, pid: int | None, locked: float | None) -> Run:
+def _has_marks(directory: Path, since: float | None) -> bool:
+    begun = (mark.since for mark in marks(directory).values())
+    return since is not None and any(at >= since - BEFORE for at in begun)
+
+
+def _run(log: Path, directory: Path, stages: frozenset[str], pid: int | None = None) -> Run | None:
+    """A run, by its log, that has to do with these rules; with a ``pid``: that is at work on it."""
+    try:
+        text, heard = log.read_text(errors="replace"), log.stat().st_mtime
+    except OSError:
+        return None
+    names = set(RULES.findall(text.partition("\nJob stats:\n")[2].partition("\ntotal ")[0]))
+    asked = any(name.endswith(tuple(stages)) for name in names)
+    run = replace(_parsed(text), log=log, heard=heard, asked=asked, pid=pid, alive=bool(pid))
+    locked = None if run.ended else _locked(directory)
+    run = replace(run, started=max(filter(None, (run.started, locked)), default=None))
+    if pid:
+        reads = not names and "Command" in run.header  # it does not know its jobs yet
+        return run if not run.ended and (asked or reads) else None
+    if not asked and NOTHING not in text:
+        return None
+    here = run.header.get("Host", socket.gethostname()) == socket.gethostname()
+    held = locked is not None or _has_marks(directory, run.started)
+    return replace(run, alive=False if here or run.ended or not held else None)
+
+
+def _parsed(text: str) -> Run:
+    """What a log says by itself. Jobs that fail after an interrupt were broken off by it."""
     header = dict(HEADER.findall(text.partition("\nBuilding DAG")[0]))
     ended = any(f"\n{word}" in text or text.startswith(word) for word in ENDED)
-    here = header.get("Host", socket.gethostname()) == socket.gethostname()
-    unknown = None if locked and not ended and not here else False
-    steps = STEPS.findall(text)
+    before, *after = STOPPED.split(text, maxsplit=1)
+    steps = [(int(done), int(total)) for done, total in STEPS.findall(text)][-1:]
+    whole = not any(done < total for done, total in steps)
+    failed = FAILED in text and not after
     return Run(
-        log=path,
         header=header,
-        started=locked or _seconds(header.get("Date"), "%Y-%m-%d %H:%M:%S"),
-        heard=heard,
-        steps=(int(steps[-1][0]), int(steps[-1][1])) if steps else None,
-        errors={name: error for error in _errors(text) for name in error.outputs[:1]},
-        failed=FAILED in text,
-        ended=ended and pid is None,
-        alive=True if pid else unknown,
-        pid=pid,
+        started=_seconds(header.get("Date"), "%Y-%m-%d %H:%M:%S"),
+        steps=steps[0] if steps else None,
+        errors={name: error for error in _errors(before) for name in error.outputs[:1]},
+        failed=failed,
+        ended=ended,
+        broken=ended and not failed and not (whole and (steps or not after)),
     )
 
 
@@ -191,19 +235,3 @@ def _locked(directory: Path) -> float | None:
         except OSError:
             continue
     return min(since, default=None)
-
-
-def _snakemake_in(directory: Path) -> int | None:
-    """The outermost Snakemake that runs in this folder on this machine, if we may see it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            names = [Path(word).name for word in process.cmdline()[:4]]
-            ours = names[:1] == ["snakemake"] or (
-                "snakemake" in names and names[0].startswith("python")
-            )
-            if ours and os.path.samefile(process.cwd(), directory):
-                found.append((process.create_time(), process.pid))
-        except (psutil.Error, OSError):
-            continue
-    return min(found)[1] if found else None

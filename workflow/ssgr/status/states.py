@@ -9,11 +9,10 @@ from typing import Literal
 from ssgr.config import Config
 from ssgr.locks import Holder
 from ssgr.status import traces
-from ssgr.status.run import JobError, Mark, Run, marks
+from ssgr.status.run import BEFORE, JobError, Mark, Run, marks
 from ssgr.status.wanted import Job
 
 State = Literal["done", "running", "submitted", "failed", "broken off", "to do"]
-BEFORE = 2.0  # seconds by which a mark may be older than its run, as file systems count time
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def speed(rate: float | None) -> str:
 
 def of_run(run: Run, now: float) -> str:
     """Return what Snakemake is at, in a sentence."""
-    if run.log is None and not run.alive:
+    if run.log is None:
         return "No run of Snakemake has left a log in this folder."
     command = run.command or "Snakemake"
     steps = f"; {run.steps[0]} of {run.steps[1]} jobs, as far as it knows" if run.steps else ""
@@ -58,8 +58,11 @@ def of_run(run: Run, now: float) -> str:
         return f"Begun{begun}{host}: {command}{steps}{ago}; whether it runs is not to be seen here"
     when = f" {moment(run.heard, now)}" if run.heard else ""
     if not run.ended:
-        return f"Not running: it was ended in the midst, last heard of{when}{host}: {command}"
-    outcome = "Failed" if run.failed else "Ended"
+        said = f"broken off. It was ended in the midst, last heard of{when}{host}"
+        return f"Not running: {said}: {command}{steps}"
+    if run.broken:
+        return f"Not running: broken off by an interrupt{when}{host}: {command}{steps}"
+    outcome = "Failed" if run.failed else "Finished" if run.asked else "Finished with nothing to do"
     return f"Not running. {outcome}{when}{host}: {command}"
 
 
