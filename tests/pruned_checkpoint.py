@@ -68,8 +68,9 @@ def _prune_one(name: str, weight: torch.Tensor, pattern: Sparsity) -> dict[str, 
     return {
         "block": int(name.split(".")[2]), "matrix": name.removesuffix(".weight"),
         "rows": weight.shape[0], "columns": weight.shape[1],
-        "sparsity": int(mask.sum()) / mask.numel(), "relative_error": 0.0125, "seconds": 0.25,
-        "condition": 1234.5, "damping": 0.01, "dead_inputs": 0, "tokens": 9000, "warnings": "",
+        "achieved_sparsity": int(mask.sum()) / mask.numel(), "relative_error": 0.0125,
+        "seconds": 0.25, "condition": 1234.5, "damping": 0.01, "dead_inputs": 0, "tokens": 9000,
+        "warnings": "",
     }  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def write_checkpoint(
     ]  # fmt: skip
     matrices = [
         {"block": block, "matrix": f"model.layers.{block}.{matrix}", "rows": 128, "columns": 128,
-         "sparsity": 0.5, "relative_error": 0.01 * (1 + loss) * rng.uniform(0.9, 1.1)
+         "achieved_sparsity": 0.5, "relative_error": 0.01 * (1 + loss) * rng.uniform(0.9, 1.1)
          if measured else None, "seconds": 0.25, "condition": 1e4 if measured else None,
          "damping": 0.01 if measured else None, "dead_inputs": 0, "tokens": 9000 * measured,
          "warnings": "only 100 tokens for 128 inputs" if row["length"] == "text" else ""}

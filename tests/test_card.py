@@ -182,7 +182,7 @@ def test_experts_of_a_block_are_one_row() -> None:
         "model.layers.1.self_attn.q_proj"
     ]
     rows: list[dict[str, Any]] = [
-        {"block": 1, "matrix": name, "rows": 8, "columns": 4, "sparsity": 0.5 + 0.1 * at,
+        {"block": 1, "matrix": name, "rows": 8, "columns": 4, "achieved_sparsity": 0.5 + 0.1 * at,
          "relative_error": 0.1 * at, "seconds": 0.1, "condition": 10.0 + at, "damping": 0.01,
          "dead_inputs": at, "tokens": 5, "warnings": "few tokens" if at == 1 else ""}
         for at, name in enumerate(names)
@@ -191,7 +191,7 @@ def test_experts_of_a_block_are_one_row() -> None:
     assert [row["matrix"] for row in folded] == ["mlp.experts.*.up_proj", "self_attn.q_proj"]
     experts = folded[0]
     assert (experts["count"], experts["dead_inputs"], experts["warnings"]) == (3, 3, 1)
-    assert experts["sparsity"] == pytest.approx(0.6)
+    assert experts["achieved_sparsity"] == pytest.approx(0.6)
     assert (experts["relative_error"], experts["condition"]) == (pytest.approx(0.1), 12.0)
 
 

@@ -53,10 +53,11 @@ def test_from_problems_to_a_pruned_folder(problems: Path, abacus: Path, tmp_path
                  "--judging", judging, "--grades",
                  str(pool / "grades" / key / "grader=g"),
                  "--out", str(tmp_path / "graded.json")]) == 0  # fmt: skip
-    point = ["--length", "first", "--tau", "1.00", "--budget.sequences", "3",
-             "--budget.tokens", "400", "--budget.allow-fewer"]  # fmt: skip
+    point = ["--length", "first", "--budget.sequences", "3", "--budget.tokens", "400",
+             "--budget.allow-fewer"]  # fmt: skip
     candidates = tmp_path / "candidates.parquet"
-    assert main(["tally", *point, "--samples", "4", "--pool", str(pool), "--graded",
+    tau = ["--tau", "1.00", "--samples", "4"]
+    assert main(["tally", *point, *tau, "--pool", str(pool), "--graded",
                  str(tmp_path / "graded.json"), "--out", str(candidates)]) == 0  # fmt: skip
     calibration = tmp_path / "calibration.parquet"
     assert main(["select", *point, "--model.path", str(abacus), "--problems", str(problems),
@@ -68,7 +69,7 @@ def test_from_problems_to_a_pruned_folder(problems: Path, abacus: Path, tmp_path
     assert main(["prune", "--model", str(abacus), "--calibration", str(calibration), "--pruner",
                  "sparsegpt", "--sparsity", "50", "--out", str(folder)]) == 0  # fmt: skip
     report = tables.read(folder / "pruning.parquet", tables.PruningReport)
-    assert report["sparsity"].to_list() == pytest.approx([0.5] * len(report), abs=1e-3)
+    assert report["achieved_sparsity"].to_list() == pytest.approx([0.5] * len(report), abs=1e-3)
     encodings = [  # of one tokenizer, which each stage has held against the one before
         json.loads((pool / "responses" / key / "manifest.json").read_text())["encoding"],
         json.loads(tables.read_spec(calibration))["encoding"],
@@ -95,8 +96,9 @@ def test_a_tally_under_early_stop_has_no_median_to_compare_with(
     asked = ["tally", "--length", "median", "--samples", "4", "--pool", str(tmp_path), "--graded",
              str(tmp_path / "g.json"), "--out", str(tmp_path / "c.parquet"),
              "--budget.sequences", "3", "--filters.min-thinking-share", "0.5"]  # fmt: skip
-    assert main(asked) == 1
+    assert main([*asked, "--tau", "1.5"]) == 1
     error = said(capsys)
+    assert "--tau: tau '1.5': expected 0..1" in error
     assert "--early-stop: filters.min_thinking_share needs every response of a problem" in error
 
 
@@ -132,9 +134,10 @@ def test_a_pool_that_offers_nothing(
     problems: Path, abacus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     receipts.write(receipts.GradedShard(parts=()), tmp_path / "graded.json")
-    point = ["--length", "median", "--tau", "0.75", "--budget.sequences", "3"]
+    point = ["--length", "median", "--budget.sequences", "3"]
     candidates = tmp_path / "candidates.parquet"
-    assert main(["tally", *point, "--samples", "4", "--pool", str(tmp_path), "--graded",
+    tau = ["--tau", "0.75", "--samples", "4"]
+    assert main(["tally", *point, *tau, "--pool", str(tmp_path), "--graded",
                  str(tmp_path / "graded.json"), "--out", str(candidates)]) == 0  # fmt: skip
     flags = [*point, "--model.path", str(abacus), "--problems", str(problems), "--out",
              str(tmp_path / "c.parquet"), "--funnel", str(tmp_path / "f.parquet")]  # fmt: skip
@@ -182,8 +185,7 @@ def test_pruning_takes_anyones_token_ids(abacus: Path, tmp_path: Path) -> None:
     ("flags", "error"),
     [
         (["--length", "mediun"], "--length: unknown length rule 'mediun'"),
-        (["--length", "median", "--tau", "1.5"], "--tau: tau '1.5': expected 0..1"),
-        (["--length", "median", "--tau", "0.75"], "selects from a pool: give --pool"),
+        (["--length", "median"], "selects from a pool: give --pool"),
     ],
 )
 def test_selecting_with_flags_that_make_no_sense(

@@ -20,7 +20,7 @@ from experiment import (
     sampling,
 )
 from ssgr import tables
-from ssgr.points import CHECKPOINT_KEYS
+from ssgr.points import CHECKPOINT_KEYS, KEYS
 
 MODEL_RULES = {"sample", "sample_benchmark", "prune"}
 
@@ -62,10 +62,18 @@ def test_every_stage_left_its_table(done: Experiment) -> None:
     page = (results / "report" / "index.html").read_text()
     for label in ("Dense", "C4", "MathR", "SGR", "SSGR"):
         assert label in page
-    scores = pl.scan_parquet(results / "scores" / "**/scores.parquet", hive_partitioning=True)
+    scores = pl.scan_parquet(
+        results / "scores" / "**/scores.parquet", hive_partitioning=True, hive_schema=KEYS
+    )
     keys = {*CHECKPOINT_KEYS, "benchmark"}
     table = scores.collect()
     assert keys <= set(table.columns)
+    assert {table.schema[key] for key in keys} == {pl.String}
+    pruned = pl.scan_parquet(
+        results / "checkpoints" / "**/pruning.parquet", hive_partitioning=True, hive_schema=KEYS
+    ).collect()
+    assert set(pruned["sparsity"]) == {"2-4"}
+    assert pruned["achieved_sparsity"].is_between(0.4, 0.6).all()
     assert len(table) == (1 + 4) * 4
     assert table["responses"].to_list() == [6] * 20
     shards = sorted((pool / "responses").rglob("*.parquet"))
@@ -81,20 +89,31 @@ def test_a_second_run_has_nothing_to_do(done: Experiment) -> None:
 
 
 def test_a_docstring_or_a_comment_reruns_nothing(done: Experiment, edited: Path) -> None:
-    replace(edited / "selection.py", '"""Table 1, Short."""', '"""The shortest."""  # Table 1')
+    said = '"""Table 1, Short."""'
+    replace(edited / "length_rules" / "shortest.py", said, '"""The shortest."""  # Table 1')
     assert done.plan() == {}
 
 
 def test_selection_code_reruns_selection_and_what_follows(done: Experiment, edited: Path) -> None:
-    replace(
-        edited / "selection.py", "middle = len(lengths) // 2", "middle = (len(lengths) - 1) // 2"
-    )
+    replace(edited / "selection.py", "MARGIN = 1e-9", "MARGIN = 2e-9")
     plan = done.plan()
     assert plan["tally"] == 2
     assert plan["select"] == 4
     assert plan["prune"] == 4
     assert plan["sample_benchmark"] == 16  # the dense model's four are not among them
     assert not {"sample", "grade", "source_problems", "benchmark_problems"} & set(plan)
+
+
+def test_one_length_rules_code_reruns_what_it_selects(done: Experiment, edited: Path) -> None:
+    """One more rule reruns nothing."""
+    rules = edited / "length_rules"
+    rule = (rules / "shortest.py").read_text()
+    (rules / "second.py").write_text(rule.replace('"shortest"', '"second"'))
+    assert done.plan() == {}
+    replace(rules / "median.py", "middle = len(lengths) // 2", "middle = (len(lengths) - 1) // 2")
+    plan = done.plan()
+    assert (plan["tally"], plan["select"], plan["prune"]) == (1, 1, 1)
+    assert plan["sample_benchmark"] == 4
 
 
 def test_grading_code_regrades_and_samples_no_pool(done: Experiment, edited: Path) -> None:

@@ -16,9 +16,10 @@ from ssgr import abacus
 from ssgr.config import Budget, Filters, Pool, Sampling
 from ssgr.errors import SelectionError
 from ssgr.grading.referee import Judged, Referee
+from ssgr.length_rules import LENGTH_RULES
 from ssgr.sampling import Prompt, Response
 from ssgr.sampling.desk import Desk
-from ssgr.selection import LENGTH_RULES, Tally, choose, merge, tally
+from ssgr.selection import Tally, choose, merge, tally
 from ssgr.settling import Demand, Needs, Outcome, joined, needs, outcomes, settled
 from ssgr.tables import VERDICTS, Problems
 

@@ -166,7 +166,7 @@ def test_her_rule_takes_the_table_of_her_pruner_on_her_source_and_model(done: Ou
     (checkpoint,) = done.directory.glob("results/checkpoints/**/pruning.parquet")
     assert "model=mine/source=tales/" in str(checkpoint)
     assert "pruner=careful" in str(checkpoint)
-    sparsity = pl.read_parquet(checkpoint)["sparsity"]
+    sparsity = pl.read_parquet(checkpoint)["achieved_sparsity"]
     assert ((sparsity - 0.4).abs() < 1e-3).all()
     recipe = json.loads((checkpoint.parent / "pruning.json").read_text())["recipe"]
     assert recipe["method"] == "energy"  # and not where her file is

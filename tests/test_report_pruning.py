@@ -77,7 +77,9 @@ def expected(folder: Path, label: str) -> list[str]:
     blocks = pl.read_parquet(folder / BLOCKS).sort("block")
     held = read_summary(folder).perplexity
     numel = [rows * columns for rows, columns in matrices.select("rows", "columns").iter_rows()]
-    zeros = sum(share * count for share, count in zip(matrices["sparsity"], numel, strict=True))
+    zeros = sum(
+        share * count for share, count in zip(matrices["achieved_sparsity"], numel, strict=True)
+    )
     flagged = [text for text in matrices["warnings"] if text]
     errors = [e for e in matrices["relative_error"] if e is not None]
     return [

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import graded_pool
 from ssgr.config import Filters
-from ssgr.selection import AMONG, FIRST, LENGTH_RULES
+from ssgr.length_rules import AMONG, FIRST, LENGTH_RULES
 from ssgr.settling import Demand, Needs, Outcome, joined, needs, outcomes, settled
 
 CORRECT, MISFIT = Outcome("correct", True), Outcome("correct", False)

@@ -56,7 +56,7 @@ class Run:
         for (tau, length), last in zip(POINTS.values(), waves, strict=True):
             out = self._point(tau, length)
             self._command(
-                *("select", "--length", length, "--tau", tau, "--model", MODEL.path),
+                *("select", "--length", length, "--model", MODEL.path),
                 *("--budget", self.budget.model_dump_json(), "--pool", self.folder / "pool"),
                 *("--problems", self.problems, "--candidates", self._tally(tau, length, last - 1)),
                 *("--out", out / "calibration.parquet", "--funnel", out / "funnel.parquet"),

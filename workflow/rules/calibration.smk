@@ -32,7 +32,7 @@ checkpoint tally:
         budget=budget_of_point,
         filters=as_json(CONFIG.filters),
         files=tally_flags,
-        code=provenance.code_digest("ssgr.selection", "ssgr.settling"),
+        code=tally_code,
     message:
         "Count what {wildcards.source} offers to {wildcards.length}, tau {wildcards.tau}, up to wave {wildcards.wave}"
     shell:
@@ -66,18 +66,16 @@ rule select:
         model=model_calibrated,
         weights=model_weights,
         generator=generator_flag,
-        tau=tau_flag,
         thinking=thinking_flag,
         budget=budget_of_point,
-        filters=as_json(CONFIG.filters),
         template=solution_template,
         candidates=candidates_flag,
         code=selection_code,
     message:
         "Select from {wildcards.source} by {wildcards.length}, tau {wildcards.tau}, {wildcards.budget}"
     shell:
-        "python -m ssgr select --length {wildcards.length} {params.tau}"
-        " --budget {params.budget:q} --filters {params.filters:q} {params.template}"
+        "python -m ssgr select --length {wildcards.length}"
+        " --budget {params.budget:q} {params.template}"
         " --model {params.model:q} {params.generator} {params.thinking}"
         " --problems {input.problems:q} --pool {params.pool:q}"
         " {params.candidates} --out {output.calibration:q} --funnel {output.funnel:q}"

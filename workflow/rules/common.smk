@@ -73,7 +73,7 @@ from ssgr.errors import SsgrError
 from ssgr.shared import belongs_to, may_write
 from ssgr.pruning import modules_of, name_of, pruner_names
 from ssgr.root import ROOT
-from ssgr.selection import LENGTH_RULES
+from ssgr.length_rules import LENGTH_RULES, module_of
 from ssgr.sizing import configs, fit, jobs
 from ssgr.start import Found, look
 from ssgr.status import alive

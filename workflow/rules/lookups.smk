@@ -250,10 +250,21 @@ def code_of(*modules):
     return provenance.code_digest(*modules)
 
 
+def code_of_length_rule(wildcards):
+    """The module of the point's length rule; references and text have none."""
+    return [module_of(wildcards.length)] if wildcards.length in LENGTH_RULES else []
+
+
+def tally_code(wildcards):
+    """Digest of the code that counts candidates, this length rule's included."""
+    return code_of("ssgr.selection", "ssgr.settling", *code_of_length_rule(wildcards))
+
+
 def selection_code(wildcards):
     """Digest of the code that selects; of the conversion too, where there is one."""
     modules = ["ssgr.selection", "ssgr.calibration", "ssgr.sampling.prompts"]
     modules += [] if is_as_drawn(wildcards) else ["ssgr.conversion"]
+    modules += code_of_length_rule(wildcards)
     return code_of(*modules)
 
 
@@ -429,11 +440,6 @@ def shard_rows(wildcards):
     """The rows of the source's problems that this shard holds, as flags."""
     first, last = wildcards.shard.split("-")
     return f"--first {int(first)} --last {int(last)}"
-
-
-def tau_flag(wildcards):
-    """The difficulty threshold as a flag; references have none."""
-    return "" if wildcards.tau == "none" else f"--tau {wildcards.tau}"
 
 
 def solution_template(wildcards):

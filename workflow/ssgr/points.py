@@ -34,6 +34,10 @@ CALIBRATION_KEYS = (
     "budget",
 )
 CHECKPOINT_KEYS = (*CALIBRATION_KEYS, "pruner", "sparsity")
+KEYS = dict.fromkeys(
+    (*CHECKPOINT_KEYS, "benchmark", "wave", "sampling", "grader", "experiment"), pl.String
+)
+"""Every key of a path, as polars' ``hive_schema``: all are text, whatever values a run holds."""
 FROM_POOL = pl.col("tau") != NONE
 """Which points are calibrated on the pool's responses."""
 SAMPLED_BY = SOURCE_OF_MODEL | {"engine", "prompt"}

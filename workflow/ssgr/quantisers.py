@@ -102,7 +102,9 @@ def dataset(sequences: pl.DataFrame, decode: Callable[[list[int]], str]) -> pl.D
 def _sequences(calibration: Path) -> pl.DataFrame:
     """The whole Calibration table, or of somebody else's file the tokens."""
     try:
-        ours = {*Calibration.column_names()} <= {*pl.read_parquet_schema(calibration)}
+        ours = {*Calibration.column_names()} <= {
+            *pl.scan_parquet(calibration, glob=False).collect_schema()
+        }
     except (pl.exceptions.PolarsError, OSError):  # `read` says what is wrong
         ours = False
     found = read(calibration, Calibration if ours else TokenSequences, cast=True)

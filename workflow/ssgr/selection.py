@@ -5,111 +5,19 @@ dropped, then low-quality ones, and a length rule takes one of the rest. Everyth
 on the grades, so that the responses' tokens are only read for the rows that were chosen.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
-from typing import Literal, Protocol
 
 import polars as pl
 
 from ssgr.config import Budget, Filters
 from ssgr.errors import SelectionError
 from ssgr.fitness import quality
+from ssgr.length_rules import AMONG, LENGTH_RULES, LengthRule
 
-
-class LengthRule(Protocol):
-    """Takes one of a problem's candidate responses.
-
-    ``lengths`` is ascending, in tokens; ``limit`` is l' = l - l_q, the room that the question
-    leaves; ``draws[i]`` is the draw number of candidate i. Returns the index of the one taken.
-    """
-
-    def __call__(
-        self,
-        lengths: Sequence[int],
-        limit: int,
-        draws: Sequence[int] = (),
-        rng: Random | None = None,
-    ) -> int:
-        """Return the index of the response taken."""
-        ...
-
-
-LENGTH_RULES: dict[str, LengthRule] = {}
-AMONG: dict[str, Literal["correct", "wrong"]] = {}
-FIRST: set[str] = set()
-"""Rules that take the first candidate drawn, whatever comes after it."""
 MARGIN = 1e-9
 """For comparing a ratio with a threshold of two decimals."""
-
-
-def length_rule(
-    name: str, among: Literal["correct", "wrong"] = "correct", *, first: bool = False
-) -> Callable[[LengthRule], LengthRule]:
-    """Register a length rule under ``name``; it chooses among correct or wrong responses.
-
-    ``first`` says that it takes the first one drawn, so that no later one can matter.
-    """
-
-    def register(rule: LengthRule) -> LengthRule:
-        LENGTH_RULES[name] = rule
-        AMONG[name] = among
-        if first:
-            FIRST.add(name)
-        return rule
-
-    return register
-
-
-@length_rule("median")
-def median(
-    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
-) -> int:
-    """Equation 1: the median; if too long, the longest that fits; if none fits, the shortest.
-
-    m = floor(n'/2) is counted from 0: counted from 1, as printed, it is undefined for n' = 1.
-    """
-    middle = len(lengths) // 2
-    if lengths[middle] <= limit:
-        return middle
-    fitting = [index for index, length in enumerate(lengths) if length <= limit]
-    return fitting[-1] if fitting else 0
-
-
-@length_rule("shortest")
-def shortest(
-    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
-) -> int:
-    """Table 1, Short."""
-    return 0
-
-
-@length_rule("longest")
-def longest(
-    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
-) -> int:
-    """Table 1, Long."""
-    return len(lengths) - 1
-
-
-@length_rule("first-wrong", among="wrong", first=True)
-@length_rule("first", first=True)
-def first_drawn(
-    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
-) -> int:
-    """The first drawn: section 3.1's SGR, and Table 1's True (correct) and False (wrong) sample."""
-    return min(range(len(lengths)), key=lambda index: draws[index])
-
-
-@length_rule("random")
-def random(
-    lengths: Sequence[int], limit: int, draws: Sequence[int] = (), rng: Random | None = None
-) -> int:
-    """Table 1, Random."""
-    if rng is None:
-        raise ValueError("the random length rule needs a random number generator")
-    return rng.randrange(len(lengths))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ import polars as pl
 
 from ssgr.config import Filters, Strict
 from ssgr.fitness import quality
-from ssgr.selection import AMONG, FIRST, MARGIN, band
+from ssgr.length_rules import AMONG, FIRST
+from ssgr.selection import MARGIN, band
 
 
 @dataclass(frozen=True)

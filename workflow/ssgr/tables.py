@@ -160,6 +160,7 @@ class Funnel(dy.Schema):
 class PruningReport(dy.Schema):
     """One pruned matrix a row. ``relative_error`` is |(W - W')X|^2 / |WX|^2.
 
+    ``achieved_sparsity`` is the share of its weights that are zero (the path has a key `sparsity`).
     ``condition`` is that of the damped Hessian, ``damping`` the share of its mean diagonal that was
     added; null for a pruner without one, whose ``relative_error`` is that of a sample of 512 tokens
     (`ssgr.pruning.sample`). ``dead_inputs`` are columns whose inputs are all zero,
@@ -170,7 +171,7 @@ class PruningReport(dy.Schema):
     matrix = dy.String(primary_key=True)
     rows = dy.Int32(min=1)
     columns_ = dy.Int32(alias="columns", min=1)
-    sparsity = dy.Float64(min=0, max=1)
+    achieved_sparsity = dy.Float64(min=0, max=1)
     relative_error = dy.Float64(nullable=True, min=0)
     seconds = dy.Float64(min=0)
     condition = dy.Float64(nullable=True, min=1)
@@ -252,7 +253,7 @@ def count_rows(path: Path) -> int:
         TableError: the file is truncated or not Parquet.
     """
     try:
-        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _not_whole(path, error) from error
 

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from ssgr.config import REFERENCE_LENGTHS, RUN, Config
 from ssgr.config.narrow import AXES
 from ssgr.errors import ConfigError, PruningError
+from ssgr.length_rules import LENGTH_RULES
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
 from ssgr.pruning.names import check_own, own_file
 from ssgr.sampling.engine import ENGINES
-from ssgr.selection import LENGTH_RULES
 from ssgr.wording import nearest, told
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from ssgr.config import Budget, Calibration, Filters
-from ssgr.selection import AMONG, tally
+from ssgr.length_rules import AMONG
+from ssgr.selection import tally
 
 RESPONSE = ("problem_id", "sample")
 _LISTED = pl.List(pl.Struct({"problem_id": pl.String, "sample": pl.Int32}))

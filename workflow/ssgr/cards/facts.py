@@ -155,7 +155,7 @@ def _product(shape: tuple[int, ...]) -> int:
 def _saved(matrices: pl.DataFrame, width: int) -> int:
     """Bytes that an archive saves, of weights of ``width`` bytes: `ssgr.pruning.output.archive`."""
     rows, columns = (pl.col(name).cast(pl.Int64) for name in ("rows", "columns"))
-    zeros = pl.col("sparsity") * rows * columns * width
+    zeros = pl.col("achieved_sparsity") * rows * columns * width
     masks = rows * (((columns + 7) // 8) + 8) + 16
     return int(matrices.select((zeros - masks).clip(0).sum()).item())
 

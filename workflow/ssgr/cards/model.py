@@ -33,7 +33,7 @@ def card(facts: Facts) -> str:
         tags=["pruned", "sparse", method, *([sparsity] if pattern.group else []), "ssgr"],
     )
     weights = (pl.col("rows").cast(pl.Int64) * pl.col("columns")).alias("weights")
-    counted = facts.matrices.select(weights, zeros=pl.col("sparsity") * weights).sum()
+    counted = facts.matrices.select(weights, zeros=pl.col("achieved_sparsity") * weights).sum()
     return (
         environment()
         .get_template("model.md.j2")
@@ -60,14 +60,14 @@ def card(facts: Facts) -> str:
 def layers(matrices: pl.DataFrame) -> pl.DataFrame:
     """Return a PruningReport with the experts of a block as one row: their means, worst condition.
 
-    Columns: block, matrix, count, rows, columns, sparsity, relative_error, condition, damping,
-    dead_inputs and warnings (how many of the matrices have one).
+    Columns: block, matrix, count, rows, columns, achieved_sparsity, relative_error, condition,
+    damping, dead_inputs and warnings (how many of the matrices have one).
     """
     folded = pl.col("matrix").str.replace(BLOCK, "").str.replace_all(EXPERT, ".*.")
     return matrices.group_by("block", folded, maintain_order=True).agg(
         pl.len().alias("count"),
         pl.col("rows", "columns").first(),
-        pl.col("sparsity", "relative_error").mean(),
+        pl.col("achieved_sparsity", "relative_error").mean(),
         pl.col("condition", "damping").max(),
         pl.col("dead_inputs").sum(),
         (pl.col("warnings") != "").sum().alias("warnings"),

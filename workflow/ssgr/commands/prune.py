@@ -89,7 +89,7 @@ class PruneCommand(Strict):
             before_it_appears=finish,
             overwrite=self.overwrite,
         )
-        print(report.select("matrix", "sparsity", "relative_error", "seconds"))
+        print(report.select("matrix", "achieved_sparsity", "relative_error", "seconds"))
 
     def _encoding(self, folder: Path) -> str:
         """The digest of how the tokenizer in the model's folder, or a checkpoint's, encodes."""

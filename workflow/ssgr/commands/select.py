@@ -10,10 +10,11 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
 from ssgr.errors import PoolError, SsgrError
+from ssgr.length_rules import LENGTH_RULES
 from ssgr.pool import receipts
 from ssgr.pool.store import encoding_of
 from ssgr.provenance import describe
-from ssgr.selection import LENGTH_RULES, Tally, choose, funnel, merge, tally
+from ssgr.selection import Tally, choose, funnel, merge, tally
 from ssgr.settling import Demand, settled
 from ssgr.tables import (
     Calibration,
@@ -127,9 +128,7 @@ class SelectCommand(Strict):
     """Select a calibration set: a pool's responses, reference solutions, or plain text."""
 
     length: str = Field(description="length rule, or `solution`, or `text`")
-    tau: Tau = Field(None, description="difficulty threshold on c, or a band lo..hi")
     budget: Budget = Field(description="sequences, tokens of each, seed")
-    filters: Filters = Field(Filters(), description="quality thresholds")
     solution_template: str = Field(
         Source.model_fields["solution_template"].default,
         description="a reference solution as calibration text",

@@ -59,7 +59,7 @@ def _row(folder: Path) -> dict[str, Any]:
         weights=weights.sum(),
         matrices=pl.len(),
         flagged=(pl.col("warnings") != "").sum(),
-        zeros=(pl.col("sparsity") * weights).sum(),
+        zeros=(pl.col("achieved_sparsity") * weights).sum(),
         matrix_error=pl.col("relative_error").mean(),
     ).row(0, named=True)
     spent = report.select(

@@ -123,7 +123,7 @@ def of_answers(taken: Mapping[Path, float | None]) -> Drawn:
     tokens = seconds = timed = 0.0
     for path, took in taken.items():
         try:
-            row = pl.read_parquet(path, columns=["responses", "mean_tokens"]).row(0)
+            row = pl.read_parquet(path, columns=["responses", "mean_tokens"], glob=False).row(0)
             count, drawn = int(row[0]), float(row[0]) * float(row[1])
         except (pl.exceptions.PolarsError, OSError, TypeError, IndexError):
             continue

@@ -47,7 +47,7 @@ def check(folder: Path, pattern: Sparsity, *, trust_remote_code: bool = False) -
         if block >= decoder.depth:
             raise ModelError(f"{folder} has {decoder.depth} blocks, {MATRICES} names block {block}")
         with decoder.block(block) as linears:
-            for matrix, sparsity in part.select("matrix", "sparsity").iter_rows():
+            for matrix, sparsity in part.select("matrix", "achieved_sparsity").iter_rows():
                 linear = linears.get(matrix.removeprefix(f"{decoder.prefix}.{block}."))
                 if linear is None:
                     raise ModelError(f"{folder} has no {matrix}, which its {MATRICES} names")

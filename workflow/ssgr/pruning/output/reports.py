@@ -24,7 +24,7 @@ def write(folder: Path, blocks: Sequence[PrunedBlock], summary: Summary, spec: s
     """
     matrices = [asdict(row) for block in blocks for row in block.matrices]
     tables.write(
-        pl.DataFrame(matrices, infer_schema_length=None),
+        pl.DataFrame(matrices, infer_schema_length=None).rename({"sparsity": "achieved_sparsity"}),
         tables.PruningReport,
         folder / MATRICES,
         spec,
