@@ -228,8 +228,8 @@ def test_scores_are_the_checkpoints_and_its_dense_models(results: Path, checkpoi
     ]  # fmt: skip
     rows = table(card(facts_of(checkpoint, found)), "| benchmark |")
     assert rows == [
-        ["easy", "60", "75.0 ± 1.2", "50.0 ± 1.2", "321", "321", "5.0"],
-        ["hard", "60", "25.0 ± 1.2", "12.5 ± 1.2", "321", "321", "5.0"],
+        ["easy", "60", "75.0 ± 2.5", "50.0 ± 2.5", "321", "321", "5.0"],
+        ["hard", "60", "25.0 ± 2.5", "12.5 ± 2.5", "321", "321", "5.0"],
     ]
     with pytest.raises(ReportError, match="pruner=wanda"):
         scores_of(results / "scores", keys | {"pruner": "wanda"})

@@ -11,6 +11,7 @@ import pytest
 from pydantic_settings import SettingsError
 
 from ssgr.__main__ import Stages
+from ssgr.report.citation import entries
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -100,6 +101,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             titles = re.findall(r"^#+ (.*)$", linked.read_text(), flags=re.M)
             slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
             assert anchor in slugs, target
+
+
+def test_the_front_page_cites_as_the_report_does() -> None:
+    assert fenced(PAGES[0], "bibtex") == ["\n".join([*entries(ROOT / "CITATION.cff"), ""])]
 
 
 def test_the_front_page_is_short() -> None:

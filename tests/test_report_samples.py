@@ -208,7 +208,9 @@ def test_provenance_names_what_made_the_numbers(page: str, config: Config) -> No
 
 def test_both_the_paper_and_the_software_are_cited(page: str, root: Path) -> None:
     paper, software = entries(root / "CITATION.cff")
-    assert paper.startswith("@article{xiang2025,\n  title = {{Think Before You Prune: Selective ")
+    assert paper.startswith(
+        "@article{xiang2025think,\n  title = {{Think Before You Prune: Selective "
+    )
     assert "author = {Xiang, Yang and Ji, Yixin and Li, Juntao and Zhang, Min}" in paper
     assert "journal = {arXiv preprint arXiv:2511.18864}" in paper
     assert software.startswith("@software{ssgr,") and "version = {0.1.0}" in software

@@ -11,6 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ssgr.cards.facts import Facts, facts_of
 from ssgr.labels import pruner_name, sparsity_name
 from ssgr.points import NONE
+from ssgr.report.citation import entries
+from ssgr.root import ROOT
 from ssgr.whole import write_text
 
 README = "README.md"
@@ -39,6 +41,7 @@ def card(facts: Facts) -> str:
         .get_template("model.md.j2")
         .render(
             front=data.to_yaml(),
+            citation="\n".join(entries(ROOT / "CITATION.cff")),
             facts=facts,
             dense=facts.origin.dense,
             summary=facts.summary,

@@ -1,5 +1,6 @@
 """How to cite the paper and this software: BibTeX from CITATION.cff, which also GitHub reads."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def _bibtex(entry: Entry) -> str:
     kinds = {"article": "article", "conference-paper": "inproceedings"}
     kind = kinds.get(entry["type"], "software")
     surname, year = _name(entry["authors"][0]).split(",")[0], entry.get("year")
-    key = f"{surname.split()[-1].lower()}{year or ''}" if kind != "software" else "ssgr"
+    word = re.sub(r"\W.*", "", str(entry["title"]).lower())
+    key = f"{surname.split()[-1].lower()}{year or ''}{word}" if kind != "software" else "ssgr"
     fields = {
         "title": f"{{{entry['title']}}}",
         "author": " and ".join(_author(author) for author in entry["authors"]),

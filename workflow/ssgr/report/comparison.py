@@ -1,15 +1,17 @@
 """What the scores amount to: averages, which calibration came out best, and whether that is real.
 
-Two calibrations differ when their scores lie further apart than 1.96 standard errors of the
-difference, sqrt(a^2 + b^2). Both checkpoints answer the same problems, which tends to make the
-true error of a difference smaller: this calls a difference real rather too seldom.
+The headline compares the best with its nearest rival problem by problem, as tables do. The marks of
+the main table are simpler: two scores are close where they lie within 1.96 standard errors of the
+difference, sqrt(a^2 + b^2), which takes no account of the problems being the same.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
+from ssgr import statistics
 from ssgr.config import Config
 from ssgr.labels import pruner_name, sparsity_name
 from ssgr.points import CHECKPOINT_KEYS, DENSE
@@ -62,11 +64,28 @@ def compare(averaged: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """How far the best calibration is ahead of another: mean difference of pass@1, in [-1, 1].
+
+    ``low`` and ``high`` are the ends of its 95 % interval, paired by problem.
+    """
+
+    rival: str
+    gap: float
+    low: float
+    high: float
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
 class Finding:
     """The best calibration of one pruner at one sparsity; scores in [0, 1].
 
-    ``gap`` is the lead over ``rival``: the plain-text calibration if there is one and it did not
-    win, else the runner-up; None if there was no contest. ``error`` is 1.96 standard errors.
+    ``leads`` are over the nearest rival, and over plain text where that is neither of the two.
     """
 
     model: str
@@ -75,57 +94,69 @@ class Finding:
     best: str
     score: float
     dense: float
-    rival: str | None
-    rival_is_text: bool
-    gap: float
-    error: float
+    leads: list[Lead]
 
-    @property
-    def is_real(self) -> bool:
-        """Whether the lead lies outside the error."""
-        return self.gap > self.error
+    def called(self, names: Mapping[str, str]) -> "Finding":
+        """Return the same with other labels, as they are to be shown."""
+        leads = [replace(one, rival=names.get(one.rival, one.rival)) for one in self.leads]
+        return replace(self, best=names.get(self.best, self.best), leads=leads)
 
 
-def findings(averaged: pl.DataFrame) -> list[Finding]:
-    """Return what came out, per model, pruner and sparsity, in the report's order."""
-    overall = averaged.filter(pl.col("benchmark") == AVERAGE)
+Outcomes = Callable[[Mapping[str, str]], pl.DataFrame]
+"""Of a checkpoint, by its keys: what each problem of each benchmark came to."""
+
+
+def findings(scores: pl.DataFrame, outcomes: Outcomes) -> list[Finding]:
+    """Return what came out, per model, pruner and sparsity, in the report's order.
+
+    Args:
+        scores: as of ``ReportTables.scores``.
+        outcomes: called with CHECKPOINT_KEYS; returns the columns of `ssgr.outcomes.outcomes`.
+    """
+    overall = with_average(scores).filter(pl.col("benchmark") == AVERAGE)
     dense = dict(overall.filter(pl.col("label") == DENSE).select("model", "pass_at_1").iter_rows())
     pruned = overall.filter(pl.col("label") != DENSE)
     return [
-        _finding(block, dense[block["model"][0]])
+        _finding(block, dense[block["model"][0]], outcomes)
         for block in pruned.partition_by(*BLOCK, maintain_order=True)
     ]
 
 
-def _finding(block: pl.DataFrame, dense: float) -> Finding:
+def _finding(block: pl.DataFrame, dense: float, outcomes: Outcomes) -> Finding:
     ranked = block.sort("pass_at_1", descending=True, maintain_order=True)
     best, *others = ranked.iter_rows(named=True)
-    texts = [row for row in others if row["length"] == "text"]
-    is_text = bool(texts) and best["length"] != "text"
-    rival: dict[str, Any] | None = (texts[0] if is_text else others[0]) if others else None
+    texts = [row for row in others[1:] if row["length"] == "text"]
+    nearest = [*others[:1], *texts[:1]]
+    if best["length"] == "text" or (others and others[0]["length"] == "text"):
+        nearest = others[:1]
+    own = outcomes(_keys(best)) if nearest else None
     return Finding(
         **{key: best[key] for key in BLOCK},
         best=best["label"],
         score=best["pass_at_1"],
         dense=dense,
-        rival=rival["label"] if rival else None,
-        rival_is_text=is_text,
-        gap=best["pass_at_1"] - rival["pass_at_1"] if rival else 0.0,
-        error=Z_95 * (best["standard_error"] ** 2 + rival["standard_error"] ** 2) ** 0.5
-        if rival
-        else 0.0,
+        leads=[_lead(own, row, outcomes) for row in nearest if own is not None],
     )
 
 
-def headline(averaged: pl.DataFrame, config: Config) -> list[str]:
+def _keys(row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: row[key] for key in CHECKPOINT_KEYS}
+
+
+def _lead(best: pl.DataFrame, rival: Mapping[str, Any], outcomes: Outcomes) -> Lead:
+    gap = statistics.difference(best, outcomes(_keys(rival)))
+    return Lead(rival["label"], gap.value, gap.low, gap.high)
+
+
+def headline(found: list[Finding], config: Config) -> list[str]:
     """Say what came out in plain words: one sentence for each model and sparsity."""
     grouped: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings(averaged):
+    for finding in found:
         grouped.setdefault((finding.model, finding.sparsity), []).append(finding)
     several = len(config.run.models) > 1
     return [
-        _sentence(found, f"{model} at" if several else "At", sparsity)
-        for (model, sparsity), found in grouped.items()
+        _sentence(some, f"{model} at" if several else "At", sparsity)
+        for (model, sparsity), some in grouped.items()
     ]
 
 
@@ -140,11 +171,19 @@ def _sentence(found: list[Finding], opening: str, sparsity: str) -> str:
 
 def _clause(finding: Finding) -> str:
     pruner, score = pruner_name(finding.pruner), f"{100 * finding.score:.1f}\u00a0%"
-    if finding.rival is None:
+    if not finding.leads:
         return f"{pruner} with {finding.best} averages {score}"
-    if round(100 * finding.gap, 1) == 0:
-        return f"{finding.best} and {finding.rival} are level for {pruner} with {score}"
-    lead = f"{100 * finding.gap:.1f}\u00a0points above {finding.rival}"
-    verdict = "more than" if finding.is_real else "within"
-    error = f"the error of ±{100 * finding.error:.1f}"
-    return f"{finding.best} is best for {pruner} with {score}, {lead}, {verdict} {error}"
+    nearest, *more = finding.leads
+    if round(100 * nearest.gap, 1) == 0:
+        first = f"{finding.best} and {nearest.rival} are level for {pruner} with {score}"
+    else:
+        first = f"{finding.best} is best for {pruner} with {score}, {_said(nearest)}"
+    return ", and ".join([first, *map(_said, more)])
+
+
+def _said(lead: Lead) -> str:
+    chance = "more than chance" if lead.is_real else "within chance"
+    ends = " to ".join(f"{100 * end:.1f}".replace("-", "\u2212") for end in (lead.low, lead.high))
+    return (
+        f"{100 * lead.gap:.1f}\u00a0points above {lead.rival} (95\u00a0% interval {ends}: {chance})"
+    )

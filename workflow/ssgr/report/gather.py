@@ -13,10 +13,12 @@ import polars as pl
 
 from ssgr import tables
 from ssgr.config import Config
+from ssgr.outcomes import outcomes
 from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points
 from ssgr.pruning.output.summary import MATRICES
 from ssgr.report import pruning
 from ssgr.report.breakdowns import breakdowns
+from ssgr.report.comparison import Finding, findings
 from ssgr.report.files import locate
 from ssgr.report.samples import Sample, samples
 from ssgr.report.visited import costs, removed, responses, visited
@@ -46,6 +48,7 @@ class ReportTables:
     ``breakdowns``: a group of problems that a checkpoint answered a row: see
     `ssgr.report.breakdowns.breakdowns`.
     ``samples``: a benchmark's problem with the responses of some checkpoints each.
+    ``findings``: which calibration came out best, for each model, pruner and sparsity.
     """
 
     scores: pl.DataFrame
@@ -58,6 +61,7 @@ class ReportTables:
     removed: pl.DataFrame
     breakdowns: pl.DataFrame
     samples: list[Sample]
+    findings: list[Finding]
 
     def called(self, names: Mapping[str, str]) -> "ReportTables":
         """Return the same with other labels, as they are to be shown."""
@@ -66,7 +70,10 @@ class ReportTables:
             for name, table in vars(self).items()
             if isinstance(table, pl.DataFrame) and "label" in table.columns
         }
-        return replace(self, **tables, samples=[one.called(names) for one in self.samples])
+        found = [one.called(names) for one in self.findings]
+        return replace(
+            self, **tables, samples=[one.called(names) for one in self.samples], findings=found
+        )
 
 
 def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = ()) -> ReportTables:
@@ -92,8 +99,10 @@ def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = (
     calibration = results / "calibration"
     keys = pruned.select(CHECKPOINT_KEYS)
     folders = [path.parent for path in locate(results / "checkpoints", MATRICES, keys)]
+    benchmarks = list(config.run_benchmarks)
+    scored = scores(results, wanted, benchmarks)
     return ReportTables(
-        scores=scores(results, wanted, list(config.run_benchmarks)),
+        scores=scored,
         calibrations=_collect(
             calibration, "calibration.parquet", sets, tables.Calibration, _calibration_set
         ),
@@ -103,9 +112,20 @@ def gather(results: Path, pool: Path, config: Config, graded: Sequence[Path] = (
         pool=responses(pool, looked_at),
         costs=costs(results, pool, looked_at),
         removed=removed(pool, looked_at, config),
-        breakdowns=breakdowns(results, wanted, list(config.run_benchmarks)),
-        samples=samples(results, config, wanted, list(config.run_benchmarks)),
+        breakdowns=breakdowns(results, wanted, benchmarks),
+        samples=samples(results, config, wanted, benchmarks),
+        findings=findings(scored, lambda checkpoint: _outcomes(results, checkpoint, benchmarks)),
     )
+
+
+def _outcomes(
+    results: Path, checkpoint: Mapping[str, str], benchmarks: Sequence[str]
+) -> pl.DataFrame:
+    """What every problem came to for a checkpoint."""
+    keys = pl.DataFrame([{**checkpoint, "benchmark": benchmark} for benchmark in benchmarks])
+    files = locate(results / "scores", "grades.parquet", keys)
+    read = (tables.read(file, tables.Grades) for file in files)
+    return pl.concat(map(outcomes, read, benchmarks))
 
 
 def scores(results: Path, points: pl.DataFrame, benchmarks: Sequence[str]) -> pl.DataFrame:

@@ -61,7 +61,7 @@ def render(
             title=config.title,
             style=style("ssgr.report"),
             script=script(),
-            sentences=headline(averaged, config),
+            sentences=headline(tables.findings, config),
             hues=hues,
             several_models=len(run.models) > 1,
             header=_header(tables.scores, config),
