@@ -591,8 +591,9 @@ def scored(problems: int, right: dict[str, int]) -> tuple[pl.DataFrame, dict[str
     ("right", "said"),
     [
         ({"C4": 40, "SGR": 97, "SSGR": 99},
-         "SSGR is best for Wanda with 49.5 %, 1.0 points above SGR (95 % interval \u22120.0 to 2.5: "
-         "within chance), and 29.5 points above C4 (95 % interval 23.4 to 36.1: more than chance)"),
+         "SSGR is best for Wanda with 49.5 %, 1.0 points above SGR (95 % interval \u22120.0 to "
+         "2.5: within chance), and 29.5 points above C4 (95 % interval 23.4 to 36.1: more than "
+         "chance)"),
         ({"C4": 90, "SSGR": 99},
          "SSGR is best for Wanda with 49.5 %, 4.5 points above C4 (95 % interval 2.0 to 7.5: more "
          "than chance)"),

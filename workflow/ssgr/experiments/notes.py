@@ -8,8 +8,8 @@ from ssgr.config import Config, Experiment
 from ssgr.experiments.arms import Arm, arms
 from ssgr.experiments.numbers import ACCURACY
 from ssgr.experiments.published import AVERAGE, Matcher, spelled
-from ssgr.labels import sparsity_name
-from ssgr.points import DENSE
+from ssgr.labels import setting_name, sparsity_name
+from ssgr.points import DENSE, NONE
 
 
 def notes(cells: pl.DataFrame, config: Config, name: str) -> list[str]:
@@ -23,6 +23,7 @@ def notes(cells: pl.DataFrame, config: Config, name: str) -> list[str]:
     found = arms(config, name)
     sentences = [
         *_measured(cells, config, name),
+        *_settings(found),
         *_drawn(found),
         *_marks(cells, config.experiments[name]),
     ]
@@ -43,6 +44,22 @@ def _measured(cells: pl.DataFrame, config: Config, name: str) -> Iterator[str]:
         f"{what}, {n} {several} to a problem, {counted} {where}; \u00b1 is half the width of the "
         "95 % interval."
     )
+
+
+def _settings(found: list[Arm]) -> Iterator[str]:
+    """How the models were pruned, and on how much calibration data."""
+    every = [arm for one in found for arm in (one.members or (one,)) if not arm.is_dense]
+    settings = dict.fromkeys(setting_name(arm.pruner, arm.sparsity) for arm in every)
+    if settings:
+        yield f"Pruned by {'; '.join(settings)}.".replace("\u00a0", " ")
+    drawn = (draw.checkpoint["budget"] for arm in every for draw in arm.draws)
+    sizes = dict.fromkeys(key.rpartition("-s")[0] for key in drawn if key != NONE)
+    if sizes:
+        each = (key.split("x") for key in sizes)
+        listed = "; ".join(
+            f"{int(count):,} of at most {int(size):,} tokens" for count, size in each
+        )
+        yield f"Calibration sequences: {listed}."
 
 
 def _drawn(found: list[Arm]) -> Iterator[str]:
