@@ -319,6 +319,8 @@ def test_a_pruner_without_calibration_has_one_row(own_place: Path) -> None:
 def test_the_notes_say_what_one_must_know(place: Path) -> None:
     notes = exhibit(place, "table2").table.notes
     assert notes[0].startswith("pass@1 in %, 4 responses to a problem, 30 problems a benchmark")
+    assert any(note.startswith("Pruned by SparseGPT, 50 %") for note in notes)
+    assert "Calibration sequences: 12 of at most 512 tokens." in notes
     assert any(note.startswith("* differs from SSGR by more than chance") for note in notes)
     assert any("the paper's, of DeepSeek-R1-Distill-Llama-8B, DeepSeek" in note for note in notes)
     assert exhibit(place, "table7").table.notes[-1] == EXPERIMENTS["table7"]["reading"]
