@@ -121,7 +121,7 @@ def test_admm_equals_the_published_algorithm(sparsity: str, seed: int, iteration
 def test_alps_equals_the_published_algorithm(sparsity: str, seed: int) -> None:
     """Of few zeros (0.1 %) rho is too high at first, and falls."""
     statistics, weight = gathered(correlated(96, 500, seed)), random_weight(40, 96, seed)
-    pattern = Sparsity.parse(sparsity)
+    pattern = Sparsity(0.001) if sparsity == "0.1" else Sparsity.parse(sparsity)
     fast = PRUNERS["alps"](weight, statistics, pattern, PrunerSettings())
     slow = literal_alps(weight, statistics, pattern, 320)
     assert float(((fast == 0) == (slow == 0)).float().mean()) >= 0.97

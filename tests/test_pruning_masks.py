@@ -31,8 +31,15 @@ def inputs_of(columns: int) -> InputStatistics:
     return gathered(correlated(columns, tokens=200))
 
 
-def pruned_by(name: str, weight: Tensor, statistics: InputStatistics, sparsity: str) -> Tensor:
-    return PRUNERS[name](weight, statistics, Sparsity.parse(sparsity), PrunerSettings())
+def pruned_by(
+    name: str, weight: Tensor, statistics: InputStatistics, sparsity: str | Sparsity
+) -> Tensor:
+    return PRUNERS[name](
+        weight,
+        statistics,
+        Sparsity.parse(sparsity) if isinstance(sparsity, str) else sparsity,
+        PrunerSettings(),
+    )
 
 
 def test_every_pruner_is_found_without_importing_it() -> None:
@@ -69,7 +76,7 @@ def test_any_ratio_removes_an_exact_count(
     name: str, rows: int, columns: int, percent: float
 ) -> None:
     weight = random_weight(rows, columns)
-    pruned = pruned_by(name, weight, inputs_of(columns), str(percent))
+    pruned = pruned_by(name, weight, inputs_of(columns), Sparsity(percent / 100))
     assert int((pruned == 0).sum()) == zeros_among(rows * columns, percent / 100)
     assert pruned.dtype == weight.dtype and pruned.is_contiguous()
 
