@@ -350,6 +350,31 @@ def test_an_empty_run_beside_a_long_one_does_not_hide_it(
         assert told.startswith("Not running. Finished with nothing to do")
 
 
+def test_a_terminated_run_says_that_it_waits_for_its_jobs(tmp_path: Path) -> None:
+    with at_work(tmp_path, "slow") as process:
+        process.terminate()
+        until = time.monotonic() + 60
+        while not (run := last_run(tmp_path, frozenset(STAGE_OF))).stopped:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert run.alive and "it ends when its running jobs have" in of_run(run, time.time())
+    after = last_run(tmp_path, frozenset(STAGE_OF))  # its only job has ended well
+    assert of_run(after, time.time()).startswith("Not running. Finished ") and not after.broken
+
+
+def test_a_run_elsewhere_is_told_beside_an_empty_one_that_took_its_lock(folder: Folder) -> None:
+    drawn = jobs(folder, "sample")[0]
+    folder.run(LATER, arguments="--cores 2 paper")
+    folder.mark(drawn)
+    nothing = folder.run(name="2026-11-22T110000.000000", arguments="report")
+    text = nothing.read_text().partition("Using shell")[0]
+    nothing.write_text(text + "Nothing to be done (all requested files are present).\n" + END)
+    run = status(folder).run
+    assert run.command.endswith("paper") and run.alive is None and not run.ended
+    (folder.directory / ".snakemake" / "incomplete").rename(folder.directory / "away")
+    assert "Finished with nothing to do" in of_run(status(folder).run, time.time())
+
+
 def test_a_dry_run_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "Snakefile").write_text(
         "import pathlib, time\npathlib.Path('read').touch()\n"

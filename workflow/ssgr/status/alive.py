@@ -63,8 +63,8 @@ def refusal(other: Alive, directory: Path) -> str:
         "A second one would begin the same jobs and remove the first one's locks, even where it "
         "has nothing to do. Nothing is broken: do not unlock, do not clean metadata and do not "
         "rerun incomplete files while it runs. Either wait for it (`ssgr status` says how far it "
-        f"is), or end it (Ctrl-C where it runs, or: kill -INT {other.pid}); then run this command "
-        "again. Dry runs (-n) work beside it"
+        f"is), or end it (Ctrl-C where it runs; `kill {other.pid}` lets its running jobs finish); "
+        "then run this command again. Dry runs (-n) work beside it"
     )
 
 

@@ -53,9 +53,9 @@ class Run:
     """A run of Snakemake in a folder. Times are seconds since 1970.
 
     ``alive`` is None where it cannot be told: on another machine, and not known to have ended.
-    ``asked`` says whether it has any job of ours to do. ``ended`` is false of a run that was
-    killed, too; ``broken``: it was interrupted, and ended with jobs left. ``errors`` are the jobs
-    whose last attempt failed, by their first output.
+    ``asked`` says whether it has any job of ours to do; ``stopped``: it was told to begin no more.
+    ``ended`` is false of a run that was killed, too; ``broken``: it was interrupted, and ended with
+    jobs left. ``errors`` are the jobs whose last attempt failed, by their first output.
     """
 
     log: Path | None = None
@@ -65,6 +65,7 @@ class Run:
     steps: tuple[int, int] | None = None
     errors: Mapping[str, JobError] = field(default_factory=dict)
     failed: bool = False
+    stopped: bool = False
     ended: bool = False
     broken: bool = False
     asked: bool = False
@@ -156,6 +157,7 @@ def _parsed(text: str) -> Run:
         steps=steps[0] if steps else None,
         errors={name: error for error in _errors(before) for name in error.outputs[:1]},
         failed=failed,
+        stopped=bool(after),
         ended=ended,
         broken=ended and not failed and not (whole and (steps or not after)),
     )

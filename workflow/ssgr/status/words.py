@@ -53,7 +53,8 @@ def of_run(run: Run, now: float) -> str:
     heard = now - run.heard if run.heard else 0.0
     ago = f"; last heard of {span(heard)} ago" if heard > SILENT or run.alive is None else ""
     if run.alive:
-        return f"Running{begun}{host}: {command}{steps}{ago}"
+        last = "; interrupted, it ends when its running jobs have" if run.stopped else ""
+        return f"Running{begun}{host}: {command}{steps}{ago}{last}"
     if run.alive is None:
         return f"Begun{begun}{host}: {command}{steps}{ago}; whether it runs is not to be seen here"
     when = f" {moment(run.heard, now)}" if run.heard else ""
