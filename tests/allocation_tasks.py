@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ssgr.config import Recipe, Search
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.allocation import allocate
 from ssgr.pruning.allocation.method import Task
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 from tiny_decoders import token_sequences
 
 

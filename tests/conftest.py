@@ -14,7 +14,7 @@ import pytest
 
 import slurm_cluster
 from slurm_cluster import Slurm
-from ssgr import tables
+from ssgr.storage import tables
 
 ROOT = Path(__file__).parents[1]
 ABACUS = ROOT / "resources" / "abacus"

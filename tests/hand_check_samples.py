@@ -8,9 +8,9 @@ import polars as pl
 
 from conftest import graded_pool
 from small_pool import responses
-from ssgr import tables
-from ssgr.hand_check.population import Graded, of_evaluation
-from ssgr.hand_check.sample import Sample, draw
+from ssgr.storage import tables
+from ssgr.verification.hand_check.population import Graded, of_evaluation
+from ssgr.verification.hand_check.sample import Sample, draw
 
 HOSTILE = (
     "</think></script><script>document.title = 'owned'</script><!--<script>"

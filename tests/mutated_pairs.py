@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
 
-from ssgr.grading.pool import judge_pairs
+from ssgr.grading.workers import judge_pairs
 
 
 class Pair(NamedTuple):

@@ -23,13 +23,13 @@ from ssgr.commands.grade import GradeShardCommand
 from ssgr.commands.pool import PoolListCommand, PoolVerifyCommand
 from ssgr.config import Filters
 from ssgr.errors import SsgrError
-from ssgr.grading.judging import Judging
-from ssgr.locks import only_one
+from ssgr.grading.spec import Judging
 from ssgr.pool.purge import purge
 from ssgr.pool.shards import Shard
 from ssgr.sampling import EarlyStop, Journal, Response, Sampled
-from ssgr.settling import Demand, Needs
-from ssgr.tables import Problems, write
+from ssgr.selection.early_stop import Demand, Needs
+from ssgr.storage.locks import only_one
+from ssgr.storage.tables import Problems, write
 
 KEY = f"model=small/source=stories/sampling={SAMPLING.key}"
 ALL = Needs(demands=None, filters=Filters())

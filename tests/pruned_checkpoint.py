@@ -9,12 +9,12 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssgr import tables
-from ssgr.cards.facts import origin_of
 from ssgr.config import Model
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning import masks
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY
-from ssgr.sparsity import Sparsity
+from ssgr.publish.cards.facts import origin_of
+from ssgr.storage import tables
 
 WEIGHTS = "model.safetensors"
 FUNNEL = [("pool", 96, 1536), ("c <= 0.75", 71, 1136), ("correct", 66, 611), ("drawn", 48, 48)]

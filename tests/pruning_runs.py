@@ -18,10 +18,10 @@ from typing import Any
 import safetensors.torch
 
 from ssgr.config import Objective, Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning import progress
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
-from ssgr.sparsity import Sparsity
 from tiny_decoders import token_sequences
 
 LENGTHS = (5, 40, 1, 23, 64, 31, 64, 64, 50, 12)

@@ -15,10 +15,10 @@ from typing import Any
 
 from ssgr.commands.sample import SampleShardCommand
 from ssgr.config import Filters, Model, Sampling
-from ssgr.grading.judging import Judging
+from ssgr.grading.spec import Judging
 from ssgr.sampling import engine
 from ssgr.sampling.engine import Engine, EngineSettings, Response, Work
-from ssgr.settling import Needs
+from ssgr.selection.early_stop import Needs
 
 transformers = engine.ENGINES["transformers"]
 drawn: list[tuple[str, int]] = []

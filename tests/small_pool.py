@@ -8,8 +8,8 @@ import polars as pl
 
 from ssgr.config import Filters, Model, Sampling
 from ssgr.pool import store
-from ssgr.settling import Demand, Needs
-from ssgr.tables import Grades, Responses
+from ssgr.selection.early_stop import Demand, Needs
+from ssgr.storage.tables import Grades, Responses
 
 SAMPLING = Sampling(n=4, max_tokens=100)
 HUB_MODEL = Model(path="org/small", gpu=0)

@@ -10,7 +10,7 @@ from pathlib import Path
 ENGINE = """\
 from contextlib import ExitStack
 from ssgr.sampling import engine
-from ssgr.sampling.vllm_nodes import gathered
+from ssgr.sampling.vllm.several_nodes import gathered
 
 transformers = engine.ENGINES["transformers"]
 

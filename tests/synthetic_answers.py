@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ssgr import tables
+from ssgr.storage import tables
 
 SUBJECTS = ("algebra", "geometry", "number theory")
 

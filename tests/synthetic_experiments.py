@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from small_pool import SmallPool
-from ssgr import tables
 from ssgr.config import Config
-from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points
+from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points
 from ssgr.pool import receipts, store
+from ssgr.storage import tables
 from synthetic_results import folder, make_grades
 
 FIVE = ("GSM8K", "MATH500", "AIME", "OlympiadBench", "GPQA")

@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 
 from small_pool import SmallPool
-from ssgr import settling, tables
 from ssgr.config import REFERENCE_LENGTHS, RUN, AbacusSet, Config
-from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points, wave
+from ssgr.evaluation.scores import score
+from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points, wave
 from ssgr.pool import receipts, store
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Perplexity, Summary
-from ssgr.scores import score
+from ssgr.selection import early_stop
+from ssgr.storage import tables
 from synthetic_answers import write_answers, write_benchmark, write_source
 
 BASE: dict[str, Any] = {
@@ -185,7 +186,7 @@ def write_pools(results: Path, pool: Path, config: Config, rng: np.random.Genera
                 write_shard(results, pool, config, (model, source, shard), drawn)
 
 
-def settling_needs(config: Config, source: str) -> settling.Needs:
+def settling_needs(config: Config, source: str) -> early_stop.Needs:
     """What the run asks of a pool, by verdicts alone: made-up responses fit every filter."""
     lenient = {"max_rep_20": 1} | dict.fromkeys(
         ("require_finished", "require_closed", "require_answer"), False
@@ -194,11 +195,11 @@ def settling_needs(config: Config, source: str) -> settling.Needs:
     return needs.model_copy(update={"filters": needs.filters.model_copy(update=lenient)})
 
 
-def draw(grades: pl.DataFrame, needs: settling.Needs, n: int) -> pl.DataFrame:
+def draw(grades: pl.DataFrame, needs: early_stop.Needs, n: int) -> pl.DataFrame:
     """Return the responses that are drawn of a full pool: of each problem what settles needs."""
     prefixes = {
         problem_id: needs.prefix(known)
-        for problem_id, known in settling.outcomes(grades, needs.filters, n).items()
+        for problem_id, known in early_stop.outcomes(grades, needs.filters, n).items()
     }
     return grades.filter(
         pl.col("sample") < pl.col("problem_id").replace_strict(prefixes, return_dtype=pl.Int64)

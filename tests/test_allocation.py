@@ -10,21 +10,15 @@ import torch
 from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from ssgr.config import Recipe, Search
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError, PruningError
 from ssgr.pruning import modules_of
-from ssgr.pruning.allocation import (
-    allocate,
-    allocation_names,
-    needs_sequences,
-    neuronal,
-    trial,
-)
+from ssgr.pruning.allocation import allocate, allocation_names, needs_sequences, neuronal, trial
 from ssgr.pruning.allocation.budget import CEILING
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.pruner import Pruner
-from ssgr.sparsity import Sparsity
 from tiny_decoders import SHAPE, save, tiny, token_sequences
 
 SEARCH = Search(generations=3, offspring=4, sequences=3, seed=1)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from allocation_tasks import linears_of, mean_share, run, statistics_of, task_of
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning.allocation.database import Database
 from ssgr.pruning.allocation.divergence import Divergence
@@ -23,7 +24,6 @@ from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.tensor_file import TensorFile
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS
-from ssgr.sparsity import Sparsity
 from tiny_decoders import tiny, token_sequences
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from allocation_tasks import linears_of, mean_share, run, statistics_of, task_of
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.allocation import neuronal
 from ssgr.pruning.allocation.budget import spread
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS
-from ssgr.sparsity import Sparsity
 from tiny_decoders import tiny, token_sequences
 
 

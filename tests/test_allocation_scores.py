@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssgr.config import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.allocation import allocate
 from ssgr.pruning.allocation.alphapruning import eigenvalues, linear_map, pl_alpha_hill
 from ssgr.pruning.allocation.owl import outlier_share, owl_shares
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
-from ssgr.sparsity import Sparsity
 from tiny_decoders import tiny, token_sequences
 
 

@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM
 from pruned_checkpoint import prune
 from ssgr.__main__ import main
 from ssgr.errors import ModelError, SsgrError
-from ssgr.pruning.output.archive import PACKED_CONFIG, compress, decompress, pack, unpack
 from ssgr.pruning.output.tensor_file import Kind, TensorFile, bits
+from ssgr.publish.archive import PACKED_CONFIG, compress, decompress, pack, unpack
 from tiny_decoders import save, tiny
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn]

@@ -15,20 +15,20 @@ from experiment import POOL, TINY, Experiment, copy_of_the_workflow, logs
 from experiment import point as calibration_point
 from small_pool import SmallPool
 from ssgr.__main__ import main
-from ssgr.audit import agreement
-from ssgr.audit.charts import distribution
-from ssgr.audit.gather import AuditedPool, gather
-from ssgr.audit.selections import overlap, regraded
-from ssgr.audit.verdicts import judge_by_every_method
 from ssgr.config import Budget, Calibration, Config, Filters
 from ssgr.errors import ReportError, TableError
 from ssgr.grading import METHODS, grade
-from ssgr.grading.judging import Judging
+from ssgr.grading.spec import Judging
 from ssgr.pool import receipts, store
-from ssgr.selection import tally
-from ssgr.tables import VERDICTS, Grades, Problems, Verdicts, read, write
-from ssgr.tables import Calibration as CalibrationTable
-from ssgr.whole import write_text
+from ssgr.selection.rules import tally
+from ssgr.storage.atomic import write_text
+from ssgr.storage.tables import VERDICTS, Grades, Problems, Verdicts, read, write
+from ssgr.storage.tables import Calibration as CalibrationTable
+from ssgr.verification.agreement import rates
+from ssgr.verification.agreement.charts import distribution
+from ssgr.verification.agreement.gather import AuditedPool, gather
+from ssgr.verification.agreement.selections import overlap, regraded
+from ssgr.verification.agreement.verdicts import judge_by_every_method
 
 THREE = ("one", "two", "three")
 RESPONSE = ("problem_id", "sample")
@@ -78,7 +78,7 @@ def by_response(verdicts: pl.DataFrame) -> dict[tuple[str, int], dict[str, str]]
 def test_agreement_is_what_counting_by_hand_gives(seed: int) -> None:
     verdicts = made_up(seed)
     says = by_response(verdicts)
-    pairs = agreement.pairwise(verdicts)
+    pairs = rates.pairwise(verdicts)
     assert list(pairs.select("method", "other").iter_rows()) == list(product(THREE, THREE))
     for row in pairs.iter_rows(named=True):
         marks = [(one[row["method"]] == "correct", one[row["other"]] == "correct")
@@ -88,13 +88,13 @@ def test_agreement_is_what_counting_by_hand_gives(seed: int) -> None:
         assert row["only_other"] == marks.count((False, True))
         assert row["neither"] == marks.count((False, False))
         assert row["share"] == pytest.approx(sum(a == b for a, b in marks) / len(marks))
-    for row in agreement.said(verdicts).iter_rows(named=True):
+    for row in rates.said(verdicts).iter_rows(named=True):
         given = [one[row["method"]] for one in says.values()]
         assert [row[name] for name in VERDICTS] == [given.count(name) for name in VERDICTS]
         assert row["responses"] == len(says)
         assert row["decides"]
     never = verdicts.with_columns(verdict=pl.lit("no-answer"))
-    assert not agreement.said(never)["decides"].any()
+    assert not rates.said(never)["decides"].any()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -105,7 +105,7 @@ def test_every_disagreement_is_counted_once_and_shown_with_examples(seed: int) -
         given = tuple(says[method] for method in THREE)
         if 0 < given.count("correct") < len(given):
             expected.setdefault(given, []).append(response)
-    ways = agreement.disagreements(verdicts)
+    ways = rates.disagreements(verdicts)
     assert {way[:3] for way in ways.select(THREE).iter_rows()} == set(expected)
     for way in ways.iter_rows(named=True):
         given = tuple(way[method] for method in THREE)
@@ -115,7 +115,7 @@ def test_every_disagreement_is_counted_once_and_shown_with_examples(seed: int) -
         assert way["contradiction"] == ("wrong" in given)
         first = {problem: sample for problem, sample in reversed(responses)}
         shown = [(one["problem_id"], one["sample"]) for one in way["examples"]]
-        assert shown == list(sorted(first.items()))[: agreement.EXAMPLES]
+        assert shown == list(sorted(first.items()))[: rates.EXAMPLES]
     order = [(not row["contradiction"], -row["responses"]) for row in ways.iter_rows(named=True)]
     assert order == sorted(order)
 
@@ -132,19 +132,19 @@ def test_who_changes_sides_of_a_threshold(band: tuple[float, float]) -> None:
                  if band[0] - 1e-9 <= sum(marks) / len(marks) <= band[1] + 1e-9}
         for method, problems in given.items()
     }  # fmt: skip
-    ratios = agreement.ratios(verdicts)
+    ratios = rates.ratios(verdicts)
     for row in ratios.iter_rows(named=True):
         marks = given[row["method"]][row["problem_id"]]
         assert (row["drawn"], row["correct"]) == (len(marks), sum(marks))
         assert row["ratio"] == sum(marks) / len(marks)
-    sides = agreement.sides(ratios, "one", [band, (0.0, 1.0)])
+    sides = rates.sides(ratios, "one", [band, (0.0, 1.0)])
     assert len(sides) == 6
     for row in sides.filter(high=band[1], low=band[0]).iter_rows(named=True):
         assert row["kept"] == len(kept[row["method"]])
         assert row["entered"] == len(kept[row["method"]] - kept["one"])
         assert row["left"] == len(kept["one"] - kept[row["method"]])
     assert sides.filter(high=1.0)["entered"].sum() == 0
-    assert agreement.sides(ratios, "one", []).is_empty()
+    assert rates.sides(ratios, "one", []).is_empty()
 
 
 def test_a_bar_of_the_chart_holds_its_right_end() -> None:
@@ -166,9 +166,9 @@ def test_times_count_a_pair_once_and_every_extraction() -> None:
         pair = (golds[row["problem_id"]], row["extracted"])
         if row["extracted"] is not None:
             took[row["method"]].setdefault(pair, row["milliseconds"])
-    silent = agreement.times(verdicts.with_columns(extracted=pl.lit(None, pl.String)), table)
+    silent = rates.times(verdicts.with_columns(extracted=pl.lit(None, pl.String)), table)
     assert silent["pairs"].to_list() == [0, 0, 0] and silent["judging"].to_list() == [0, 0, 0]
-    for row in agreement.times(verdicts, table).iter_rows(named=True):
+    for row in rates.times(verdicts, table).iter_rows(named=True):
         own = took[row["method"]]
         assert row["pairs"] == len(own)
         assert row["judging"] == pytest.approx(sum(own.values()))

@@ -3,11 +3,11 @@
 import polars as pl
 import pytest
 
-from ssgr import tables
-from ssgr.calibration import of_documents, of_responses, of_solutions
 from ssgr.config import Budget
 from ssgr.errors import SelectionError, TableError
 from ssgr.sampling.prompts import PlainText
+from ssgr.selection.calibration import of_documents, of_responses, of_solutions
+from ssgr.storage import tables
 
 END = 0
 

@@ -16,15 +16,15 @@ from transformers import AutoModelForCausalLM
 
 from experiment import point
 from pruned_checkpoint import FUNNEL, PERPLEXITY, WARNINGS, calibration_set, prune
-from ssgr import tables
 from ssgr.__main__ import main
-from ssgr.cards.facts import Facts, Origin, facts_of, origin_of, scores_of
-from ssgr.cards.model import card, layers, write_card
-from ssgr.cards.publishing import publish
 from ssgr.config import Model
 from ssgr.errors import ReportError, TableError
-from ssgr.pruning.output.archive import pack
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
+from ssgr.publish.archive import pack
+from ssgr.publish.cards.facts import Facts, Origin, facts_of, origin_of, scores_of
+from ssgr.publish.cards.model import card, layers, write_card
+from ssgr.publish.cards.publishing import publish
+from ssgr.storage import tables
 
 POINT = point("0.75", "median", "48x512-s0")
 DENSE = point("none", "none", "none", source="none") + "/pruner=none/sparsity=0"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from experiment import TINY, Experiment, copy_of_the_workflow, logs, point
-from ssgr import tables
-from ssgr.locks import holders
 from ssgr.pool.verification import verify
+from ssgr.storage import tables
+from ssgr.storage.locks import holders
 
 KILLS = 20
 POINTS = {6: {"1.00": "first", "0.75": "median"}, 5: {"1.00": "first"}}

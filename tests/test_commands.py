@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.config import Filters
 from ssgr.pool import receipts
 from ssgr.sampling.tokenizer import encoding_digest, load_tokenizer
+from ssgr.storage import tables
 
 
 @pytest.fixture(scope="module")

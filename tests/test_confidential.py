@@ -10,12 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from experiment import Experiment, copy_of_the_workflow, logs
-from ssgr import confidential
 from ssgr.__main__ import main
 from ssgr.config import Benchmark, Source
 from ssgr.errors import TableError
-from ssgr.scores import score
-from ssgr.tables import Grades, Problems, Responses, read, read_spec
+from ssgr.evaluation.scores import score
+from ssgr.storage import confidential
+from ssgr.storage.tables import Grades, Problems, Responses, read, read_spec
 
 MARKER = "zyzzyva"
 ROWS = [f"rec{k},Which {MARKER} comes at place {k}?,the {k}th,none,all,another\n" for k in range(3)]

@@ -10,10 +10,10 @@ import yaml
 from snakemake.utils import update_config
 
 from ssgr.config import Calibration, Pool, Sampling
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError
-from ssgr.points import is_last, points, wave
-from ssgr.sparsity import Sparsity
-from ssgr.validation import load_config
+from ssgr.jobs.grid import is_last, points, wave
+from ssgr.jobs.validation import load_config
 
 
 @pytest.fixture

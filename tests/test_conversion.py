@@ -10,14 +10,14 @@ from transformers import PreTrainedTokenizerFast
 
 from chat_families import FAMILIES
 from small_pool import SmallPool
-from ssgr import tables
 from ssgr.__main__ import main
-from ssgr.calibration import of_responses
 from ssgr.config import Budget, Model
-from ssgr.conversion import Conversion, Parts, split
 from ssgr.errors import ModelError, SelectionError, TableError
 from ssgr.pool import store
 from ssgr.sampling import PromptFormat, load_tokenizer, render_prompt
+from ssgr.sampling.rendering import Conversion, Parts, split
+from ssgr.selection.calibration import of_responses
+from ssgr.storage import tables
 
 ASK = "{question} Box it."
 MODELS = {

@@ -19,8 +19,8 @@ from experiment import (
     replace,
     sampling,
 )
-from ssgr import tables
-from ssgr.points import CHECKPOINT_KEYS, KEYS
+from ssgr.jobs.grid import CHECKPOINT_KEYS, KEYS
+from ssgr.storage import tables
 
 MODEL_RULES = {"sample", "sample_benchmark", "prune"}
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from experiment import TINY, Experiment, copy_of_the_workflow, logs, point
-from ssgr import tables
+from ssgr.storage import tables
 
 MINI: dict[str, object] = {
     "title": "Whose thinking, judged by whom",

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from experiment import Experiment, copy_of_the_workflow, logs
 from ssgr.__main__ import main
 from ssgr.errors import ConfigError
+from ssgr.jobs.validation import load_config
 from ssgr.problems.apart import RUN, Index, apart_from, same, without_duplicates, words
-from ssgr.tables import Documents, Dropped, Problems, read
-from ssgr.validation import load_config
+from ssgr.storage.tables import Documents, Dropped, Problems, read
 
 FARMER = (
     "A farmer has 27 red hens and 14 white hens, and every hen lays 5 eggs each week. "

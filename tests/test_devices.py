@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from processes import Forked, Line, reachable, without_rights
-from ssgr import devices, locks
-from ssgr.devices import holders, lease
+from ssgr.cluster import gpu_lease
+from ssgr.cluster.gpu_lease import holders, lease
 from ssgr.errors import ConfigError, SsgrError
+from ssgr.storage import locks
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -23,11 +24,11 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of three devices, not part of any scheduler's job; the folder of its locks."""
-    for name in [*devices.SCHEDULERS, *(name for name in os.environ if name.startswith("SGE_"))]:
+    for name in [*gpu_lease.SCHEDULERS, *(name for name in os.environ if name.startswith("SGE_"))]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(VISIBLE, "0,1,2")
     monkeypatch.setenv("SSGR_DEVICES", str(tmp_path / "devices"))
-    devices._counted.cache_clear()
+    gpu_lease._counted.cache_clear()
     return tmp_path / "devices"
 
 
@@ -59,7 +60,7 @@ def test_no_device_asked_means_none_visible(machine: Path, monkeypatch: pytest.M
         assert none == () and os.environ[VISIBLE] == ""
     assert not machine.exists(), "nothing is locked for it"
     monkeypatch.delenv(VISIBLE)
-    monkeypatch.setattr(devices, "COUNT", "raise SystemExit('nothing is counted for it')")
+    monkeypatch.setattr(gpu_lease, "COUNT", "raise SystemExit('nothing is counted for it')")
     with lease(0, "grading"):
         assert os.environ[VISIBLE] == ""
     assert VISIBLE not in os.environ
@@ -121,8 +122,8 @@ def test_who_waits_is_told_who_holds_what_and_holds_nothing(
         if len(seen) == 3:
             child.kill()
 
-    monkeypatch.setattr("ssgr.locks.time.sleep", sleep)
-    monkeypatch.setattr("ssgr.locks.time.monotonic", lambda: 1000.0 + len(seen))
+    monkeypatch.setattr("ssgr.storage.locks.time.sleep", sleep)
+    monkeypatch.setattr("ssgr.storage.locks.time.monotonic", lambda: 1000.0 + len(seen))
     with lease(2, "more"):
         said = capsys.readouterr().err
     assert seen == [["gpu0.lock", "gpu1.lock"]] * 3, "the third is left to others meanwhile"
@@ -165,7 +166,7 @@ def test_a_worker_that_outlives_its_killed_job_keeps_the_device(
 ) -> None:
     def job(line: Line) -> None:
         with lease(1, "sampling"):
-            worker = subprocess.Popen(["sleep", "1000"], pass_fds=devices.descriptors())
+            worker = subprocess.Popen(["sleep", "1000"], pass_fds=gpu_lease.descriptors())
             line.say(str(worker.pid))
             line.hear()
 
@@ -179,12 +180,12 @@ def test_a_worker_that_outlives_its_killed_job_keeps_the_device(
     os.kill(worker, 15)
     while holders():
         time.sleep(0.01)
-    assert devices.descriptors() == ()
+    assert gpu_lease.descriptors() == ()
 
 
 def test_descriptors_are_inherited_by_children_that_close_none() -> None:
     with lease(1, "sampling"):
-        [number] = devices.descriptors()
+        [number] = gpu_lease.descriptors()
         code = f"import os; os.fstat({number})"
         assert subprocess.run([sys.executable, "-c", code], close_fds=False).returncode == 0
         assert subprocess.run([sys.executable, "-c", code], stderr=-3).returncode == 1
@@ -216,17 +217,17 @@ def test_without_a_choice_the_devices_of_the_machine_are_counted(
     monkeypatch.delenv(VISIBLE)
     with pytest.raises(ConfigError, match=r"this machine has \d+\."), lease(10**6, "sampling"):
         raise AssertionError("entered without devices")
-    devices._counted.cache_clear()
-    monkeypatch.setattr(devices, "COUNT", "print('a warning'); print(4)")
+    gpu_lease._counted.cache_clear()
+    monkeypatch.setattr(gpu_lease, "COUNT", "print('a warning'); print(4)")
     with lease(3, "sampling") as mine:
         assert mine == ("0", "1", "2")
     assert VISIBLE not in os.environ
-    devices._counted.cache_clear()
-    monkeypatch.setattr(devices, "COUNT", "import no_such_torch")
+    gpu_lease._counted.cache_clear()
+    monkeypatch.setattr(gpu_lease, "COUNT", "import no_such_torch")
     pattern = r"no_such_torch.*export CUDA_VISIBLE_DEVICES=0,1"
     with pytest.raises(SsgrError, match=pattern), lease(1, "sampling"):
         raise AssertionError("entered without devices")
-    devices._counted.cache_clear()
+    gpu_lease._counted.cache_clear()
 
 
 def test_identifiers_are_passed_on_as_they_are(
@@ -304,7 +305,7 @@ def test_it_is_too_late_once_cuda_is_initialised(monkeypatch: pytest.MonkeyPatch
 
 def test_a_lease_does_not_import_torch() -> None:
     code = (
-        "import sys; from ssgr.devices import lease\n"
+        "import sys; from ssgr.cluster.gpu_lease import lease\n"
         "with lease(1, 'x'): pass\n"
         "raise SystemExit('torch' in sys.modules)"
     )
@@ -372,4 +373,4 @@ def test_the_folder_is_the_machines_not_that_of_tmpdir(
     """Snakemake and clusters set TMPDIR for a job; another job must find the same locks."""
     monkeypatch.delenv("SSGR_DEVICES")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert devices._shared() == Path("/tmp/ssgr-devices")
+    assert gpu_lease._shared() == Path("/tmp/ssgr-devices")

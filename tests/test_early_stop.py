@@ -15,13 +15,13 @@ from conftest import graded_pool
 from ssgr import abacus
 from ssgr.config import Budget, Filters, Pool, Sampling
 from ssgr.errors import SelectionError
-from ssgr.grading.referee import Judged, Referee
-from ssgr.length_rules import LENGTH_RULES
+from ssgr.grading.online import Judged, Referee
 from ssgr.sampling import Prompt, Response
-from ssgr.sampling.desk import Desk
-from ssgr.selection import Tally, choose, merge, tally
-from ssgr.settling import Demand, Needs, Outcome, joined, needs, outcomes, settled
-from ssgr.tables import VERDICTS, Problems
+from ssgr.sampling.scheduler import Desk
+from ssgr.selection.early_stop import Demand, Needs, Outcome, joined, needs, outcomes, settled
+from ssgr.selection.length_rules import LENGTH_RULES
+from ssgr.selection.rules import Tally, choose, merge, tally
+from ssgr.storage.tables import VERDICTS, Problems
 
 Key = tuple[str, int]
 Point = tuple[str, str]

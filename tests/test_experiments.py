@@ -8,15 +8,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from ssgr import statistics, tables
 from ssgr.config import Config
 from ssgr.errors import ReportError, SsgrError, TableError
-from ssgr.experiments.build import build
-from ssgr.experiments.check import check_experiments
-from ssgr.experiments.exhibit import Exhibit
-from ssgr.experiments.order import order
-from ssgr.experiments.table import Entry
-from ssgr.points import CHECKPOINT_KEYS
+from ssgr.evaluation import significance
+from ssgr.jobs.grid import CHECKPOINT_KEYS
+from ssgr.report.tables.build import build
+from ssgr.report.tables.check import check_experiments
+from ssgr.report.tables.figure import Exhibit
+from ssgr.report.tables.order import order
+from ssgr.report.tables.table import Entry
+from ssgr.storage import tables
 from synthetic_experiments import (
     BASE,
     ENTRIES,
@@ -137,7 +138,7 @@ def test_without_a_name_differences_are_to_the_best_of_each_benchmark(place: Pat
 
 def test_marks_bear_in_mind_how_many_comparisons_there_are(place: Path) -> None:
     cells = exhibit(place, "table2").cells.drop_nulls("p_value")
-    adjusted = statistics.adjust(cells["p_value"].to_list())
+    adjusted = significance.adjust(cells["p_value"].to_list())
     assert cells["p_adjusted"].to_list() == pytest.approx(adjusted)
     assert cells["mark"].to_list() == ["*" if value < 0.05 else "" for value in adjusted]
     assert 0 < (cells["mark"] == "*").sum() < len(cells)

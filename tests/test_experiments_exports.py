@@ -12,16 +12,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from ssgr import tables
 from ssgr.__main__ import main
-from ssgr.experiments.build import build
-from ssgr.experiments.cells import Cells
-from ssgr.experiments.exhibit import Exhibit
-from ssgr.experiments.exports import to_csv, write
-from ssgr.experiments.latex import escaped, to_latex
-from ssgr.experiments.pictures import PRINT
-from ssgr.experiments.table import Column, Entry, Row, Table
 from ssgr.report.drawing import DESKTOP, PHONE
+from ssgr.report.tables.build import build
+from ssgr.report.tables.cells import Cells
+from ssgr.report.tables.exports import to_csv, write
+from ssgr.report.tables.figure import Exhibit
+from ssgr.report.tables.latex import escaped, to_latex
+from ssgr.report.tables.pictures import PRINT
+from ssgr.report.tables.table import Column, Entry, Row, Table
+from ssgr.storage import tables
 from synthetic_experiments import FIVE, paper_config, write_evidence
 
 SHOWN = ("table2", "table4", "table7", "figure2", "figure4", "figure5")

@@ -9,9 +9,9 @@ import yaml
 
 from ssgr.config import Config
 from ssgr.errors import ReportError, TableError
-from ssgr.experiments.arms import Arm, arms
-from ssgr.experiments.published import AVERAGE, DEFAULT, Matcher, read_published, spelled
-from ssgr.validation import load_config
+from ssgr.jobs.validation import load_config
+from ssgr.report.tables.conditions import Arm, arms
+from ssgr.report.tables.published import AVERAGE, DEFAULT, Matcher, read_published, spelled
 from synthetic_experiments import BASE, EXPERIMENTS, paper_config
 
 QWEN, LLAMA = "DeepSeek-R1-Distill-Qwen-7B", "DeepSeek-R1-Distill-Llama-8B"

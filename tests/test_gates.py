@@ -28,7 +28,7 @@ def test_gate(root: Path, gate: str) -> None:
 def test_the_light_modules_load_neither_torch_nor_sympy() -> None:
     """The Snakefile imports them at every start."""
     code = (
-        "import sys, ssgr.validation, ssgr.points, ssgr.provenance, ssgr.pool;"
+        "import sys, ssgr.jobs.validation, ssgr.jobs.grid, ssgr.storage.provenance, ssgr.pool;"
         "print([m for m in ('torch', 'transformers', 'sympy', 'altair') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from ssgr.errors import ConfigError
 from ssgr.grading import METHODS, Conventions, judge, judge_response
-from ssgr.grading.answers import after_thinking, choice_letter
 from ssgr.grading.boxes import last_box
+from ssgr.grading.extraction import after_thinking, choice_letter
 from ssgr.grading.judge import extract, judge_quickly
 from ssgr.grading.methods import MethodName
 from ssgr.grading.notation import normalise, spelling
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.verdict import VerdictName
-from ssgr.tables import VERDICTS
+from ssgr.storage.tables import VERDICTS
 
 # --- the answer ---------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from mutated_pairs import judged
 from ssgr.grading import Conventions, judge
 from ssgr.grading.bounds import Bounds, condition, parse_bounds
 from ssgr.grading.names import parse_named
-from ssgr.grading.pool import judge_pairs
 from ssgr.grading.rewriting import for_parser, with_case
+from ssgr.grading.workers import judge_pairs
 
 
 def cases() -> list[tuple[str, str, bool]]:

@@ -13,8 +13,8 @@ from ssgr.grading import PRESETS, Conventions, Verdict, judge, judge_response
 from ssgr.grading.conventions import DEFAULT, NamedConventions
 from ssgr.grading.golds import read_gold
 from ssgr.grading.notation import normalise
-from ssgr.grading.pool import judge_pairs
 from ssgr.grading.quantities import parse_quantity
+from ssgr.grading.workers import judge_pairs
 
 SHARED = os.environ.get("SSGR_SHARED_DATA")
 needs_shared = pytest.mark.skipif(not SHARED, reason="SSGR_SHARED_DATA is not set")

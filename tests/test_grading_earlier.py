@@ -8,14 +8,14 @@ import pytest
 
 from small_pool import EVERY, JUDGE
 from ssgr.__main__ import main
-from ssgr.grading import Conventions, Verdict, earlier, grade, pool
-from ssgr.grading.earlier import KEY, provenance, reusable
-from ssgr.grading.judging import Judging
-from ssgr.grading.pool import Pair
+from ssgr.grading import Conventions, Verdict, grade, reuse, workers
+from ssgr.grading.reuse import KEY, provenance, reusable
+from ssgr.grading.spec import Judging
+from ssgr.grading.workers import Pair
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked
-from ssgr.provenance import closure, describe
-from ssgr.tables import Grades, Problems, Responses, write
+from ssgr.storage.provenance import closure, describe
+from ssgr.storage.tables import Grades, Problems, Responses, write
 
 PROBLEMS = pl.DataFrame({"problem_id": ["a", "b"], "question": ["?", "?"], "answer": ["x+1", "7"]})
 ANSWERS = {"a": ["1+x", "x+2", "x+2"], "b": ["7", "8"]}
@@ -67,7 +67,7 @@ def test_regrading_asks_no_child_for_what_is_known(
     def no_child(*_: object) -> None:
         raise AssertionError("a child was asked")
 
-    monkeypatch.setattr(pool, "_in_children", no_child)
+    monkeypatch.setattr(workers, "_in_children", no_child)
     again = grade(responses(), PROBLEMS, earlier=known)
     assert Grades.is_valid(again)
     assert again.equals(first.with_columns(milliseconds=again["milliseconds"]))
@@ -99,7 +99,7 @@ def test_another_code_or_library_does_not_keep_them(
     first: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = spec(first, Judging())
-    monkeypatch.setattr(earlier, "version", lambda name: f"newer {name}")
+    monkeypatch.setattr(reuse, "version", lambda name: f"newer {name}")
     assert reusable(first, made, PROBLEMS, Judging()) == {}
 
 
@@ -166,13 +166,13 @@ def test_regrading_a_shard_judges_only_what_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judged: list[list[Pair]] = []
-    in_children = pool._in_children
+    in_children = workers._in_children
 
     def counted(pairs: list[tuple[str, str]], *rest: Any) -> dict[Pair, Verdict]:
         judged.append(list(pairs))
         return in_children(pairs, *rest)
 
-    monkeypatch.setattr(pool, "_in_children", counted)
+    monkeypatch.setattr(workers, "_in_children", counted)
     regrading = Regrading(tmp_path, r"</think>\boxed{2+x+5}, no: \boxed{1+x+0")
 
     grades = regrading.grade(Judging())

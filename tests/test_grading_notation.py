@@ -9,10 +9,10 @@ from ssgr.grading.bounds import closed_infinities, with_round_brackets
 from ssgr.grading.conventions import DEFAULT
 from ssgr.grading.names import Named, parse_named, with_equals_signs, with_tuples
 from ssgr.grading.notation import read
-from ssgr.grading.pool import judge_pairs
 from ssgr.grading.quantities import Quantity, parse_quantity
 from ssgr.grading.units import canonical
 from ssgr.grading.words import is_word, with_names
+from ssgr.grading.workers import judge_pairs
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,20 @@ import psutil
 import pytest
 
 from ssgr.errors import SsgrError, TableError
-from ssgr.grading import Conventions, Verdict, child, grade, judge, judge_response, pool, process
+from ssgr.grading import (
+    Conventions,
+    Verdict,
+    child,
+    grade,
+    judge,
+    judge_response,
+    process,
+    workers,
+)
 from ssgr.grading.conventions import DEFAULT
-from ssgr.grading.pool import judge_pairs
 from ssgr.grading.process import ChildProcess, Limits
-from ssgr.tables import Grades
+from ssgr.grading.workers import judge_pairs
+from ssgr.storage.tables import Grades
 
 judging = importlib.import_module("ssgr.grading.judge")  # the name is that of its function, too
 SLOW = (
@@ -46,12 +55,12 @@ def worker_of(child: ChildProcess) -> int:
 def resident() -> ChildProcess:
     """The child that is kept between calls, started if need be."""
     assert judge("x+1", "1+x").verdict == "correct"
-    return pool._CREW[0]
+    return workers._CREW[0]
 
 
 def children_that(act: str, monkeypatch: pytest.MonkeyPatch, *, on: str | None = None) -> None:
     """Have new children judge by this expression: every answer, or that one and others as ever."""
-    pool.close()
+    workers.close()
     judge = act if on is None else f"{act} if asked['answer'] == {on!r} else real(asked)"
     judges = (
         f"import os, time, {child.__name__} as c; real = c._judge; "
@@ -65,7 +74,7 @@ def children_that(act: str, monkeypatch: pytest.MonkeyPatch, *, on: str | None =
 def own_children() -> Iterator[None]:
     """End the children that a test has changed."""
     yield
-    pool.close()
+    workers.close()
 
 
 @pytest.mark.usefixtures("own_children")
@@ -95,7 +104,7 @@ def test_a_time_out_is_retried_once_alone(monkeypatch: pytest.MonkeyPatch) -> No
             for gold, answer in pairs
         }
 
-    monkeypatch.setattr(pool, "_ask", ask)
+    monkeypatch.setattr(workers, "_ask", ask)
     answers = ["slow", "fast", "hopeless"]
     verdicts = judge_pairs([("x", a) for a in answers], time_limit=5.0, workers=3)
     assert [verdicts["x", a].verdict for a in answers] == ["correct", "correct", "timed-out"]
@@ -131,12 +140,12 @@ def test_a_child_that_hangs_without_computing_is_ended_by_the_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     children_that("time.sleep(100) or 'correct'", monkeypatch)
-    monkeypatch.setattr(pool, "CAP_FACTOR", 1000.0)  # the cap is not what ends it
+    monkeypatch.setattr(workers, "CAP_FACTOR", 1000.0)  # the cap is not what ends it
     start = monotonic()
     verdict = judge_pairs([("x", "x+1")], time_limit=1.0)["x", "x+1"]
     assert verdict.verdict == "timed-out"
     assert monotonic() - start < 60  # not the sleep's 100 s
-    assert pool._CREW[0]._process is not None and pool._CREW[0]._process.poll() is None
+    assert workers._CREW[0]._process is not None and workers._CREW[0]._process.poll() is None
 
 
 @pytest.mark.usefixtures("own_children")
@@ -145,19 +154,19 @@ def test_a_child_that_waits_for_a_processor_is_not(monkeypatch: pytest.MonkeyPat
     looks = itertools.count()
     monkeypatch.setattr(process, "processor_wait", lambda _: 1000.0 * next(looks))
     limits = Limits(100.0, 0.1, 100.0)
-    (child,) = pool._crew(1, pool.MEMORY_LIMIT)
-    assert pool._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "correct"
+    (child,) = workers._crew(1, workers.MEMORY_LIMIT)
+    assert workers._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "correct"
     assert next(looks) > 1  # it was looked at, and let go on
     monkeypatch.setattr(process, "processor_wait", lambda _: 0.0)
-    assert pool._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "timed-out"
+    assert workers._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "timed-out"
 
 
 @pytest.mark.usefixtures("own_children")
 def test_a_busy_child_is_ended_by_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
     children_that(SPIN, monkeypatch)
-    (child,) = pool._crew(1, pool.MEMORY_LIMIT)
+    (child,) = workers._crew(1, workers.MEMORY_LIMIT)
     limits = Limits(0.3, 1000.0, 1000.0)
-    assert pool._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "timed-out"
+    assert workers._ask([child], [("x", "y")], DEFAULT, limits)["x", "y"].verdict == "timed-out"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how long a process waited")
@@ -181,20 +190,22 @@ def test_how_long_a_process_waited_for_a_processor() -> None:
 def test_a_silent_child_is_stopped_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ChildProcess, "GRACE", 0.0)
     os.kill(worker_of(resident()), signal.SIGSTOP)
-    verdict = pool._ask(pool._CREW[:1], [("x", "x+1")], DEFAULT, Limits(0.1, 0.1, 0.1))["x", "x+1"]
+    verdict = workers._ask(workers._CREW[:1], [("x", "x+1")], DEFAULT, Limits(0.1, 0.1, 0.1))[
+        "x", "x+1"
+    ]
     assert verdict.verdict in ("timed-out", "wrong")  # not begun: it is asked again
     assert judge("x+8", "8+x").verdict == "correct"
 
 
 def test_children_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool.close()
+    workers.close()
     monkeypatch.setattr(process, "PROGRAM", "raise ImportError('no math-verify here') #")
     with pytest.raises(SsgrError, match="math-verify"):
         judge_pairs([("x+1", "1+x")])
 
 
 def test_no_child_starts_for_quick_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool.close()
+    workers.close()
 
     def start(_: ChildProcess) -> None:
         raise AssertionError("a child started")
@@ -214,7 +225,7 @@ def test_equal_pairs_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
         judged.append(answer)
         return Verdict(answer, "correct", method, 0.0)
 
-    monkeypatch.setattr(pool, "judge_quickly", count)
+    monkeypatch.setattr(workers, "judge_quickly", count)
     judge_pairs([("1", "1"), ("1", "2"), ("1", "1")])
     assert judged == ["1", "2"]
 
@@ -222,7 +233,7 @@ def test_equal_pairs_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
 @pytest.mark.usefixtures("own_children")
 def test_a_worker_that_wants_too_much_memory_dies_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    children_that(f"bytearray({2 * pool.MEMORY_LIMIT}) and 'correct'", monkeypatch, on=SLOW[1])
+    children_that(f"bytearray({2 * workers.MEMORY_LIMIT}) and 'correct'", monkeypatch, on=SLOW[1])
     pairs = [SLOW, ("x+1", "1+x")]
     verdicts = judge_pairs(pairs, time_limit=300.0)
     assert [verdicts[pair].verdict for pair in pairs] == ["timed-out", "correct"]
@@ -235,13 +246,13 @@ def test_a_worker_that_wants_too_much_memory_dies_of_it(monkeypatch: pytest.Monk
 def test_a_wrong_that_took_much_memory_is_doubtful(
     said: str, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = pool.MEMORY_LIMIT // 2  # address space only: no page of it is touched
+    taken = workers.MEMORY_LIMIT // 2  # address space only: no page of it is touched
     children_that(f"bytearray({taken}) and {said!r}", monkeypatch, on=SLOW[1])
     assert judge_pairs([SLOW], time_limit=300.0)[SLOW].verdict == verdict
 
 
 def test_children_that_end_at_once_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool.close()
+    workers.close()
     monkeypatch.setattr(process, "PROGRAM", "print('{}', flush=True); raise SystemExit #")
     with pytest.raises(SsgrError, match="ended before they had read a question"):
         judge_pairs([("x+1", "1+x")])
@@ -250,7 +261,7 @@ def test_children_that_end_at_once_are_an_error(monkeypatch: pytest.MonkeyPatch)
 def test_a_program_without_a_main_guard_can_grade(tmp_path: Path) -> None:
     script = tmp_path / "grades.py"
     script.write_text(
-        "import ssgr.grading.pool as pool\n"
+        "import ssgr.grading.workers as pool\n"
         "pairs = [('x+1', '1+x'), ('x+2', '1+x')]\n"
         "verdicts = pool.judge_pairs(pairs, workers=2)\n"
         "print([verdicts[pair].verdict for pair in pairs])\n"
@@ -357,7 +368,7 @@ def test_mutated_answers() -> None:
     assert set(counts) <= {"correct", "wrong", "timed-out", "no-answer"}
     assert counts["timed-out"] <= len(pairs) // 20
     peak = getrusage(RUSAGE_CHILDREN).ru_maxrss  # kilobytes, of children that have ended
-    assert peak * 1024 <= pool.MEMORY_LIMIT
+    assert peak * 1024 <= workers.MEMORY_LIMIT
 
 
 # --- tables -------------------------------------------------------------------------------------

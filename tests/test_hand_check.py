@@ -14,15 +14,15 @@ from conftest import graded_pool
 from experiment import POOL, Experiment
 from hand_check_samples import drawn, graded, labels_file, problems_of
 from small_pool import SmallPool, rows
-from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.errors import PoolError, TableError
-from ssgr.hand_check import excerpt, page
-from ssgr.hand_check.intervals import Count, rate, upper_limits
-from ssgr.hand_check.population import Graded, graded_parts, of_evaluation, of_parts
-from ssgr.hand_check.sample import Sample, draw
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked
+from ssgr.storage import tables
+from ssgr.verification.hand_check import excerpt, page
+from ssgr.verification.hand_check.intervals import Count, rate, upper_limits
+from ssgr.verification.hand_check.population import Graded, graded_parts, of_evaluation, of_parts
+from ssgr.verification.hand_check.sample import Sample, draw
 
 
 def ids(sample: Sample) -> list[str]:

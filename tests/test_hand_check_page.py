@@ -12,9 +12,9 @@ import pytest
 import browser
 from hand_check_samples import HOSTILE, drawn, hostile_sample, labels_file
 from ssgr.errors import TableError
-from ssgr.hand_check import outcome, page
-from ssgr.hand_check.intervals import Count, rate
-from ssgr.hand_check.sample import Item, Sample
+from ssgr.verification.hand_check import error_rates, page
+from ssgr.verification.hand_check.intervals import Count, rate
+from ssgr.verification.hand_check.sample import Item, Sample
 
 
 class Elements(HTMLParser):
@@ -65,9 +65,9 @@ def test_a_page_that_is_none_or_was_edited_is_refused(tmp_path: Path) -> None:
 def test_labels_are_counted_and_what_was_passed_over_is_unsure(tmp_path: Path) -> None:
     sample = drawn(30, 20, 10)
     file = labels_file(tmp_path / "l.json", sample, ["right", None, "wrong", "unsure", "right"])
-    labels = outcome.read_labels(file, sample)
+    labels = error_rates.read_labels(file, sample)
     assert labels == {0: "right", 1: "unsure", 2: "wrong", 3: "unsure", 4: "right"}
-    total = outcome.rates(sample, labels)[0]
+    total = error_rates.rates(sample, labels)[0]
     assert total.counts == Count(50, 5, 1, 2)
     assert total.rate == rate([total.counts])
 
@@ -75,11 +75,11 @@ def test_labels_are_counted_and_what_was_passed_over_is_unsure(tmp_path: Path) -
 def test_rates_of_groups_hold_what_is_in_the_group(tmp_path: Path) -> None:
     for stratified in (False, True):
         sample = drawn(30, 20, 20, stratified=stratified)
-        labels: dict[int, outcome.Answer] = {
+        labels: dict[int, error_rates.Answer] = {
             i: "wrong" if item.problem_id in ("p000", "p001", "p031") else "right"
             for i, item in enumerate(sample.items)
         }
-        found = {row.group: row for row in outcome.rates(sample, labels)}
+        found = {row.group: row for row in error_rates.rates(sample, labels)}
         assert set(found) == {"all", "accepted (false accepts)", "rejected (false rejects)",
                               "verdict correct", "verdict wrong", "method exact"}  # fmt: skip
         accepted, rejected = (found[f"verdict {name}"].counts for name in ("correct", "wrong"))
@@ -108,7 +108,7 @@ def test_labels_of_something_else_are_refused(
     sample = drawn(3, 0, 3)
     file = labels_file(tmp_path / "l.json", sample, ["right"], **changes)
     with pytest.raises(TableError, match=message):
-        outcome.read_labels(file, sample)
+        error_rates.read_labels(file, sample)
 
 
 def test_a_verdict_labelled_twice_is_refused(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_verdict_labelled_twice_is_refused(tmp_path: Path) -> None:
     once = json.loads(labels_file(tmp_path / "l.json", sample, ["right"]).read_text())["labels"]
     file = labels_file(tmp_path / "l.json", sample, [], labels=once * 2)
     with pytest.raises(TableError, match="labels verdict 1 twice"):
-        outcome.read_labels(file, sample)
+        error_rates.read_labels(file, sample)
 
 
 def test_wrong_verdicts_become_cases_that_the_grader_can_be_asked() -> None:
@@ -125,12 +125,12 @@ def test_wrong_verdicts_become_cases_that_the_grader_can_be_asked() -> None:
         "answer": None, "verdict": "no-answer", "before": "</think> it is ", "marked": "",
         "after": "seven"})  # fmt: skip
     sample = Sample(**base.model_dump() | {"items": (*base.items, none)})
-    lines = outcome.cases(sample, {0: "wrong", 1: "wrong", 2: "wrong"})
+    lines = error_rates.cases(sample, {0: "wrong", 1: "wrong", 2: "wrong"})
     found = {json.loads(line)["gold"]: json.loads(line) for line in lines[:2]}
     assert found["gold of p000"] == {"gold": "gold of p000", "answer": "1", "expected": False}
     assert found["gold of p001"] == {"gold": "gold of p001", "answer": "1", "expected": True}
     assert json.loads(lines[2])["response"] == "</think> it is seven"
-    assert outcome.cases(sample, {0: "right", 1: "unsure"}) == []
+    assert error_rates.cases(sample, {0: "right", 1: "unsure"}) == []
 
 
 needs_chromium = pytest.mark.skipif(browser.chromium() is None, reason="no Chromium is installed")
@@ -154,9 +154,9 @@ def test_a_person_labels_by_the_keyboard_and_downloads(tmp_path: Path) -> None:
         downloaded = tmp_path / f"labels-{sample.digest}.json"
         wait_for(downloaded)
         assert tab.complaints() == []
-    labels = outcome.read_labels(downloaded, sample)
+    labels = error_rates.read_labels(downloaded, sample)
     assert list(labels.values()) == ["right", "wrong", "unsure", "unsure", "wrong", "right"]
-    found = {row.group.split()[0]: row for row in outcome.rates(sample, labels)}
+    found = {row.group.split()[0]: row for row in error_rates.rates(sample, labels)}
     for line in shown:
         group, *numbers = re.findall(r"[a-z]+|[\d.]+", line)
         row = found[group]

@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from processes import Forked, Line, reachable, without_rights
-from ssgr import holder as holder_module
-from ssgr import locks
 from ssgr.errors import SsgrError
-from ssgr.locks import holder, holders, only_one
+from ssgr.storage import lock_owner as holder_module
+from ssgr.storage import locks
+from ssgr.storage.locks import holder, holders, only_one
 
 
 def keeper(path: Path, what: str = "sampling s1") -> Forked:
@@ -49,8 +49,8 @@ def on_sleep(monkeypatch: pytest.MonkeyPatch, steps: list[Callable[[], None]]) -
         if steps:
             steps.pop(0)()
 
-    monkeypatch.setattr("ssgr.locks.time.sleep", sleep)
-    monkeypatch.setattr("ssgr.locks.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ssgr.storage.locks.time.sleep", sleep)
+    monkeypatch.setattr("ssgr.storage.locks.time.monotonic", lambda: now[0])
 
 
 def nothing() -> None:
@@ -141,7 +141,7 @@ def test_looking_at_a_lock_does_not_count_as_holding_it(
     path.touch()
     probe = os.open(path, os.O_RDONLY)
     fcntl.flock(probe, fcntl.LOCK_SH)
-    monkeypatch.setattr("ssgr.locks.time.sleep", lambda _: os.close(probe))
+    monkeypatch.setattr("ssgr.storage.locks.time.sleep", lambda _: os.close(probe))
     with only_one(path, "work"):
         pass
     assert capsys.readouterr().err == ""
@@ -308,7 +308,7 @@ FAKE_SNAKEMAKE = """
 JOB = """
     import sys, time
     from pathlib import Path
-    from ssgr.locks import only_one
+    from ssgr.storage.locks import only_one
     with only_one(Path(sys.argv[1]), "sampling s1"):
         print("held", flush=True)
         sys.stdin.read()

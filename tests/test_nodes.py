@@ -14,15 +14,15 @@ import psutil
 import pytest
 
 import stand_in_vllm
-from ssgr.config.layout import Layout
+from ssgr.cluster.nodes import joined
+from ssgr.config.parallelism import Layout
 from ssgr.errors import ConfigError, ModelError
-from ssgr.sampling.nodes import joined
-from ssgr.sampling.vllm_nodes import gathered, own_address
+from ssgr.sampling.vllm.several_nodes import gathered, own_address
 
 HERE = Path(__file__).parent
 FIRST = """\
 import time
-from ssgr.sampling.nodes import joined
+from ssgr.cluster.nodes import joined
 with joined(2, 0, {"gpus": None, "arguments": {}}):
     time.sleep(600)
 """

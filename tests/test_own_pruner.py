@@ -10,15 +10,15 @@ import yaml
 
 from experiment import replace
 from ssgr.config import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError, PruningError
-from ssgr.points import points
-from ssgr.provenance import code_digest
+from ssgr.jobs.grid import points
+from ssgr.jobs.validation import load_config
 from ssgr.pruning import modules_of, name_of, needs_calibration
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import pruner_of
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
-from ssgr.validation import load_config
+from ssgr.storage.provenance import code_digest
 
 PRUNER = '''"""Why."""
 

@@ -11,17 +11,17 @@ import polars as pl
 import pytest
 from markupsafe import escape
 
-from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.config import Config
 from ssgr.errors import ReportError
-from ssgr.experiments.build import build
-from ssgr.experiments.exhibit import Exhibit
-from ssgr.experiments.table import Column, Entry, Row, Table
+from ssgr.evaluation.scores import score
 from ssgr.report.exhibits import EXPORTS, called, render
 from ssgr.report.findings import Finding, Verdict, findings, summary
 from ssgr.report.paper import closer_look, write_paper
-from ssgr.scores import score
+from ssgr.report.tables.build import build
+from ssgr.report.tables.figure import Exhibit
+from ssgr.report.tables.table import Column, Entry, Row, Table
+from ssgr.storage import tables
 from synthetic_answers import write_answers, write_benchmark
 from synthetic_experiments import EXPERIMENTS, paper_config, write_evidence
 from test_report import parse, plain, without_scripts

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 import stand_in_vllm
 from experiment import Experiment, copy_of_the_workflow, logs
-from ssgr import points
 from ssgr.config import Model, PoolSampling
-from ssgr.config.layout import Layout
+from ssgr.config.parallelism import Layout
+from ssgr.jobs import grid
 from ssgr.pool import store
 
 SHARD = "results/receipts/responses/model=abacus/source=stories/sampling={key}/000000-000005.json"
@@ -94,9 +94,9 @@ def test_a_job_shares_the_gpus_that_it_was_given() -> None:
 def test_a_pool_and_a_checkpoint_know_nothing_of_it(keys: dict[str, Any]) -> None:
     drawn = PoolSampling(**SAMPLING).drawn
     assert store.manifest(entry(**keys), drawn) == store.manifest(entry(), drawn)
-    for known in (points.model_asked, points.model_pruned, points.source_of_model):
+    for known in (grid.model_asked, grid.model_pruned, grid.source_of_model):
         assert known(entry(**keys)) == known(entry())
-    assert points.model_rendered(entry(**keys)) == points.model_rendered(entry())
+    assert grid.model_rendered(entry(**keys)) == grid.model_rendered(entry())
 
 
 @pytest.fixture

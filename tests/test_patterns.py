@@ -12,15 +12,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pruned_checkpoint import prune
-from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.config import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ModelError, PruningError, TableError
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.output import patterns
 from ssgr.pruning.output.patterns import check, semi_structured, to_semi_structured, wrong_groups
 from ssgr.pruning.output.summary import MATRICES
-from ssgr.sparsity import Sparsity
+from ssgr.storage import tables
 from tiny_decoders import save, tiny
 
 DOWN = "model.layers.2.mlp.down_proj"

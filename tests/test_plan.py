@@ -12,11 +12,12 @@ from huggingface_hub import constants
 
 from experiment import point as calibration_point
 from small_pool import HUB_MODEL, SmallPool, rows
-from ssgr import points, tables
 from ssgr.__main__ import main
 from ssgr.config import Config, Sampling
 from ssgr.errors import PoolError
-from ssgr.plan import plan
+from ssgr.jobs import grid
+from ssgr.monitor.plan import plan
+from ssgr.storage import tables
 
 N, LONGEST = 4, 100
 SIZE = "; config.json of org/small is not in the hub's cache: the entry's own numbers"
@@ -72,13 +73,13 @@ def pool_of(config: Config, source: str = "stories", **changes: Any) -> SmallPoo
 
 
 def grader(config: Config) -> str:
-    return points.judging(config, "small", config.sources["stories"]).digest
+    return grid.judging(config, "small", config.sources["stories"]).digest
 
 
 def settle(config: Config) -> dict[str, Any]:
     """The receipt's facts of a part that needs no more drawing."""
-    judge = points.judging(config, "small", config.sources["stories"]).identity
-    return {"needs": points.needs_of(config, "stories"), "judge": judge}
+    judge = grid.judging(config, "small", config.sources["stories"]).identity
+    return {"needs": grid.needs_of(config, "stories"), "judge": judge}
 
 
 def job(config: Config, path: str, seconds: str) -> None:
@@ -385,7 +386,7 @@ def test_a_plan_needs_no_torch(tmp_path: Path) -> None:
         "assert main(['plan', '--config', sys.argv[1]]) == 0\n"
         "assert not {'torch', 'transformers', 'sympy'} & set(sys.modules)"
     )
-    where = str(Path(points.__file__).parents[1])
+    where = str(Path(grid.__file__).parents[1])
     ran = subprocess.run(
         [sys.executable, "-c", code, config(tmp_path).model_dump_json()],
         capture_output=True,

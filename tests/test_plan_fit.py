@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from published_models import CONFIGS
+from ssgr.cluster.sizing.configs import at_hand
+from ssgr.cluster.sizing.fit import require_fit, side_by_side
+from ssgr.cluster.sizing.gpus import gpu_named
+from ssgr.cluster.sizing.requests import answering_job, pruning_job, sampling_job
 from ssgr.commands.plan import shown
 from ssgr.config import Config
 from ssgr.errors import ConfigError
-from ssgr.plan import plan
-from ssgr.sizing.configs import at_hand
-from ssgr.sizing.fit import require_fit, side_by_side
-from ssgr.sizing.gpus import gpu_named
-from ssgr.sizing.jobs import answering_job, pruning_job, sampling_job
+from ssgr.monitor.plan import plan
 
 R1 = "deepseek-ai/DeepSeek-R1-Distill-"
 VLLM = {"engine": "vllm", "dtype": "bfloat16", "gpu_model": "a100", "gpu": 1}
@@ -272,7 +272,7 @@ def test_no_estimate_without_a_kind_of_gpu(tmp_path: Path) -> None:
 
 def test_what_the_rules_of_small_jobs_ask_for(root: Path) -> None:
     """The plan shows the numbers of the rules."""
-    from ssgr.sizing.needs import JOBS
+    from ssgr.cluster.sizing.peak import JOBS
 
     rules = root / "workflow" / "rules"
     text = (rules / "pool.smk").read_text() + (rules / "calibration.smk").read_text()

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from published_models import CONFIGS, PARAMETERS
+from ssgr.cluster.sizing import Shape, peak, shape_of, speed
+from ssgr.cluster.sizing.configs import at_hand, fetched
+from ssgr.cluster.sizing.gpus import gpu_named, larger_than
+from ssgr.cluster.sizing.peak import MB, Calibrated
+from ssgr.cluster.sizing.requests import calibrated
 from ssgr.config import Budget, Model, Recipe, Search
-from ssgr.config.layout import Layout
+from ssgr.config.parallelism import Layout
 from ssgr.errors import ModelError
-from ssgr.sizing import Shape, needs, shape_of, speed
-from ssgr.sizing.configs import at_hand, fetched
-from ssgr.sizing.gpus import gpu_named, larger_than
-from ssgr.sizing.jobs import calibrated
-from ssgr.sizing.needs import MB, Calibrated
 
 QWEN_7B = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"
 LLAMA_70B = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"
@@ -84,12 +84,12 @@ def test_a_window_bounds_the_cache() -> None:
 def test_tensor_parallel_cuts_weights_and_heads_as_far_as_there_are_heads() -> None:
     """28 blocks of 4 key heads: on 8 GPUs each holds one, as on 4."""
     seven = shape(QWEN_7B)
-    whole = needs.cache_on_gpu(seven, 2, Layout(), 1000)
+    whole = peak.cache_on_gpu(seven, 2, Layout(), 1000)
     assert whole == 57_344 * 1000
-    assert needs.cache_on_gpu(seven, 2, Layout(4), 1000) == whole / 4
-    assert needs.cache_on_gpu(seven, 2, Layout(8), 1000) == whole / 4
-    assert needs.cache_on_gpu(seven, 2, Layout(2, 2), 1000) == whole / 4
-    assert needs.weights_on_gpu(seven, 2, Layout(2, 2)) == 7_615_616_512 * 2 / 4
+    assert peak.cache_on_gpu(seven, 2, Layout(4), 1000) == whole / 4
+    assert peak.cache_on_gpu(seven, 2, Layout(8), 1000) == whole / 4
+    assert peak.cache_on_gpu(seven, 2, Layout(2, 2), 1000) == whole / 4
+    assert peak.weights_on_gpu(seven, 2, Layout(2, 2)) == 7_615_616_512 * 2 / 4
 
 
 def test_a_block_and_its_gram_matrices() -> None:
@@ -107,9 +107,9 @@ def test_pruning_smollm2_takes_what_was_measured(on: Calibrated, measured: float
     """Within a third: without the allocator's own share, with the block's file, which is mapped."""
     small = shape_of(SMOLLM2)
     states = 16 * 512 * 576 * 4
-    counted = (needs._block(small, 4, 512, on) + states + 4 * small.largest.parameters) / MB
+    counted = (peak._block(small, 4, 512, on) + states + 4 * small.largest.parameters) / MB
     assert 0.66 * measured < counted < 1.33 * measured
-    assert needs.pruning_floor(small, dtype=4, on=on) / MB < measured
+    assert peak.pruning_floor(small, dtype=4, on=on) / MB < measured
 
 
 def test_a_longer_sequence_takes_what_was_measured() -> None:
@@ -118,9 +118,9 @@ def test_a_longer_sequence_takes_what_was_measured() -> None:
                       "num_key_value_heads": 4, "vocab_size": 1024}  # fmt: skip
     deep = shape_of(wide | {"num_hidden_layers": 32})
     four = shape_of(wide | {"num_hidden_layers": 4})
-    took = [needs._block(deep, 4, tokens, GRAM) for tokens in (8192, 16384)]
+    took = [peak._block(deep, 4, tokens, GRAM) for tokens in (8192, 16384)]
     assert (took[1] - took[0]) / 8192 == pytest.approx(12_900, rel=0.1)
-    assert took[0] == needs._block(four, 4, 8192, GRAM)
+    assert took[0] == peak._block(four, 4, 8192, GRAM)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_sampling_without_a_gpu_takes_what_was_measured(
     """The jobs asked for stay above, and below twice, what they took."""
     if isinstance(config, str):
         config = json.loads((root / "resources" / config / "config.json").read_text())
-    needed = needs.sampling(
+    needed = peak.sampling(
         shape_of(config), dtype=4, engine="transformers", gpus=0, layout=Layout(), batch=batch,
         tokens=tokens, responses=640,
     )  # fmt: skip
@@ -146,7 +146,7 @@ def test_sampling_without_a_gpu_takes_what_was_measured(
 
 
 def test_a_server_has_the_weights_elsewhere() -> None:
-    needed = needs.sampling(
+    needed = peak.sampling(
         shape(LLAMA_70B), dtype=2, engine="server", gpus=0, layout=Layout(), batch=512,
         tokens=32768, responses=1024,
     )  # fmt: skip
@@ -156,7 +156,7 @@ def test_a_server_has_the_weights_elsewhere() -> None:
 def test_a_search_keeps_the_matrices_at_its_levels_on_disk() -> None:
     seven, budget = shape(QWEN_7B), Budget(sequences=8, tokens=1024)
     plain, search = (
-        needs.pruning(seven, dtype=2, gpu=True, on=calibrated(recipe, budget))
+        peak.pruning(seven, dtype=2, gpu=True, on=calibrated(recipe, budget))
         for recipe in (
             Recipe(method="sparsegpt"),
             Recipe(method="sparsegpt", allocation="evopress"),
@@ -174,7 +174,7 @@ def test_a_search_keeps_the_matrices_at_its_levels_on_disk() -> None:
 def test_hidden_states_beyond_the_cap_are_on_disk() -> None:
     on = Calibrated(sequences=128, tokens=16384, statistics="gram")
     few = Calibrated(sequences=8, tokens=16384, statistics="gram")
-    long, short = (needs.pruning(shape(QWEN_7B), dtype=2, gpu=True, on=each) for each in (on, few))
+    long, short = (peak.pruning(shape(QWEN_7B), dtype=2, gpu=True, on=each) for each in (on, few))
     assert long.disk - short.disk == 128 * 16384 * 3584 * 2 - 4096 * 2**20
     assert long.memory - short.memory == 4096 * 2**20 - 8 * 16384 * 3584 * 2
 

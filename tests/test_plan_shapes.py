@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from ssgr.sizing import Shape, shape_of
+from ssgr.cluster.sizing import Shape, shape_of
 
 SMALL: dict[str, Any] = {
     "vocab_size": 101,

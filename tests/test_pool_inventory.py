@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 
 from small_pool import EVERY, SAMPLING, SmallPool, grades, responses, rows
-from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.config import Model, Sampling
 from ssgr.errors import PoolError
-from ssgr.locks import only_one
 from ssgr.pool import store
 from ssgr.pool.inventory import inventory
 from ssgr.pool.purge import purge
 from ssgr.pool.verification import Finding, verify
+from ssgr.storage import tables
+from ssgr.storage.locks import only_one
 
 FIRST, SECOND = "000000-000002", "000002-000004"
 

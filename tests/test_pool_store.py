@@ -16,8 +16,8 @@ from ssgr.errors import PoolError, SsgrError, TableError
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, Shard
 from ssgr.sampling import Journal, Response
-from ssgr.settling import Demand, Needs
-from ssgr.tables import Problems, Responses, write
+from ssgr.selection.early_stop import Demand, Needs
+from ssgr.storage.tables import Problems, Responses, write
 
 HARD = Needs(demands=(Demand(tau="0.75", length="median"),), filters=Filters())
 EVERYTHING = Needs(demands=None, filters=Filters())

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from ssgr.config import AbacusSet, FileSet, PartsSet
 from ssgr.errors import ConfigError, TableError
 from ssgr.grading import PRESETS, judge
+from ssgr.jobs.validation import load_config
 from ssgr.problems import files, load
-from ssgr.tables import Documents, Problems
-from ssgr.validation import load_config
+from ssgr.storage.tables import Documents, Problems
 
 GSM8K = [
     {"question": "How many?", "answer": "It is <<600*2=1200>>1200.\n#### 1,200"},

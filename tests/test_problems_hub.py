@@ -21,7 +21,7 @@ from ssgr.config import Benchmark, HubSet, PartsSet, ProblemSet, Source
 from ssgr.errors import TableError
 from ssgr.grading import PRESETS, judge
 from ssgr.problems import commits, files, hub, load
-from ssgr.tables import Documents, Problems, read_spec
+from ssgr.storage.tables import Documents, Problems, read_spec
 
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "config" / "paper.yaml"

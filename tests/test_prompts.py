@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from transformers import PreTrainedTokenizerFast
 
 from chat_families import FAMILIES, TEMPLATES
-from ssgr import points, tables
 from ssgr.__main__ import main
 from ssgr.config import Model, Sampling
 from ssgr.errors import ConfigError, ModelError, PoolError
+from ssgr.jobs import grid
 from ssgr.pool import store
 from ssgr.sampling import PromptFormat, load_tokenizer, render_prompt
 from ssgr.sampling.prompts import (
@@ -21,6 +21,7 @@ from ssgr.sampling.prompts import (
     prompt_text_without_thinking,
     prompt_token_ids,
 )
+from ssgr.storage import tables
 
 ENTRIES = yaml.safe_load(
     """
@@ -159,7 +160,7 @@ def test_a_model_is_one_entry_from_its_folder_to_its_responses(name: str, tmp_pa
     )  # fmt: skip
     tables.write(problems, tables.Problems, tmp_path / "problems.parquet")
     out = tmp_path / "responses.parquet"
-    asked = points.model_asked(entry.for_evaluation())
+    asked = grid.model_asked(entry.for_evaluation())
     flags = ["--sampling.n", "2", "--sampling.max-tokens", "8", "--out", str(out)]
     files = ["--problems", str(tmp_path / "problems.parquet")]
     assert main(["sample", *files, "--model", asked, *flags]) == 0
@@ -176,7 +177,7 @@ class TestEntry:
         manifest = store.manifest(entry, Sampling(n=4))
         assert manifest["prompt"] == "{question}"
         assert sorted(manifest) == ["engine", "model", "prompt", "sampling", "version"]
-        assert points.model_asked(entry) == (
+        assert grid.model_asked(entry) == (
             '{"path":"org/m","revision":null,"engine":"transformers","dtype":"auto",'
             '"prompt":"{question}","trust_remote_code":false}'
         )
@@ -190,7 +191,7 @@ class TestEntry:
     ) -> None:
         plain = {"path": "org/m", "prompt": "{question}"}
         entry, other = Model.model_validate(plain), Model.model_validate(plain | changes)
-        assert Model.model_validate_json(points.model_asked(other)) == other
+        assert Model.model_validate_json(grid.model_asked(other)) == other
         first, second = (store.manifest(each, Sampling(n=4)) for each in (entry, other))
         for name, mine, wanted in (("a", first, second), ("b", second, first)):
             store.claim(tmp_path / name, mine)
@@ -207,9 +208,9 @@ class TestEntry:
 
     def test_what_a_calibration_set_told_anew_depends_on(self) -> None:
         entry = Model.model_validate(ENTRIES["qwen3"] | {"no_thinking_kwargs": {"quiet": True}})
-        again = Model.model_validate_json(points.model_rendered(entry))
+        again = Model.model_validate_json(grid.model_rendered(entry))
         assert again == entry
-        assert "engine" not in points.model_rendered(entry)
+        assert "engine" not in grid.model_rendered(entry)
 
     @pytest.mark.parametrize(
         ("changes", "said"),

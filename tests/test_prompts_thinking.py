@@ -7,10 +7,10 @@ from chat_families import FAMILIES
 from ssgr.config import Model
 from ssgr.grading.conventions import DEFAULT
 from ssgr.grading.judge import judge_response
-from ssgr.grading.judging import Judging
+from ssgr.grading.spec import Judging
 from ssgr.grading.tabulate import grade
-from ssgr.tables import Grades
-from ssgr.tables import Problems as ProblemsSchema
+from ssgr.storage.tables import Grades
+from ssgr.storage.tables import Problems as ProblemsSchema
 
 MODELS = {
     "r1-distill": Model(path="org/r1"),

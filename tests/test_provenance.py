@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssgr import provenance
+from ssgr.storage import provenance
 
 SOURCES = {
     "__init__.py": '"""A package."""\n',

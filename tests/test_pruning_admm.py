@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from layer_inputs import correlated, gathered, random_weight
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning.masks import lowest_of, lowest_per_group, zeros_among
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS, alps
 from ssgr.pruning.statistics import InputStatistics, relative_error
 from ssgr.pruning.support import fit, fitting_step, scaled
-from ssgr.sparsity import Sparsity
 
 Matrix = NDArray[np.float64]
 DAMPING = 0.01

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from ssgr import tables
 from ssgr.config import Objective, Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ModelError, PruningError, SsgrError, TableError
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import read_summary
-from ssgr.sparsity import Sparsity
+from ssgr.storage import tables
 from tiny_decoders import MAKERS, POSITIONS, VOCABULARY, save, tiny, token_sequences
 
 

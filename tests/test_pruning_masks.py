@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from layer_inputs import correlated, gathered, random_weight
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError, PruningError
 from ssgr.pruning import needs_calibration, pruner_names
 from ssgr.pruning.masks import (
@@ -21,7 +22,6 @@ from ssgr.pruning.masks import (
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 
 ALL = sorted(PRUNERS)
 PATTERNS = ["1:2", "2:4", "4:8", "3:5", "1:16"]

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from transformers import BitNetConfig, BitNetForCausalLM
 
-from ssgr import tables
 from ssgr.config import Objective, Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning.allocation import allocate
 from ssgr.pruning.checkpoint import prune_checkpoint
@@ -26,7 +26,7 @@ from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.sample import InputSample
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.pruning.walk import prune_blocks
-from ssgr.sparsity import Sparsity
+from ssgr.storage import tables
 from tiny_decoders import SHAPE, VOCABULARY, save, tiny, token_sequences
 
 CALIBRATION = [CalibrationSequence(ids) for ids in token_sequences()]

@@ -19,14 +19,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssgr import locks
 from ssgr.config import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning import progress
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.progress import opened
-from ssgr.sparsity import Sparsity
+from ssgr.storage import locks
 from tiny_decoders import save, tiny, token_sequences
 
 KILLS = int(os.environ.get("SSGR_KILLS", "6"))

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from layer_inputs import correlated, gathered, random_weight
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning.importance import relative_importance
 from ssgr.pruning.permutation import Exchange, best_order, exchangeable, permute_channels, retained
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 
 
 def test_the_scores_are_the_paper_s() -> None:

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from layer_inputs import correlated, gathered
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.statistics import relative_error
-from ssgr.sparsity import Sparsity
 
 
 class Oracle:

@@ -6,12 +6,12 @@ import torch
 from numpy.typing import NDArray
 
 from layer_inputs import correlated, gathered, random_weight
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.factor import hessian
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import PRUNERS, thanos
 from ssgr.pruning.statistics import relative_error
-from ssgr.sparsity import Sparsity
 
 Matrix = NDArray[np.float64]
 

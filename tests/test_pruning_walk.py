@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ssgr.config import Objective
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ModelError, PruningError
 from ssgr.pruning.factor import refit
 from ssgr.pruning.matrices import Pruning
@@ -21,7 +22,6 @@ from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.recorder import Gather, InputRecorder, captured, execution_groups
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.pruning.walk import Pruned, prune_blocks
-from ssgr.sparsity import Sparsity
 from tiny_decoders import MAKERS, MIXTURES, tiny, token_sequences
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ssgr.quality import different_boxes, loop_share, measure, repetition, thinking_tokens
+from ssgr.grading.quality import different_boxes, loop_share, measure, repetition, thinking_tokens
 
 few_tokens = st.lists(st.integers(0, 2), max_size=60)
 

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ssgr.config import Filters
-from ssgr.fitness import checks
-from ssgr.quality import loop_share, repetition
+from ssgr.grading.quality import loop_share, repetition
+from ssgr.selection.filters import checks
 
 Ids = NDArray[np.int32]
 TRIALS = 400

@@ -13,13 +13,13 @@ from transformers import AutoTokenizer, default_data_collator
 
 from experiment import point
 from pruned_checkpoint import FUNNEL, calibration_set
-from ssgr import tables
 from ssgr.__main__ import main
-from ssgr.cards.dataset import DatasetFacts, dataset_card
 from ssgr.config import Model
 from ssgr.errors import SsgrError, TableError
-from ssgr.provenance import describe
-from ssgr.quantisers import DATA, dataset, export
+from ssgr.publish.cards.dataset import DatasetFacts, dataset_card
+from ssgr.publish.quantisers import DATA, dataset, export
+from ssgr.storage import tables
+from ssgr.storage.provenance import describe
 
 POINT = point("0.75", "median", "48x512-s0")
 

@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ssgr.config.layout import Layout
+from ssgr.cluster import ray_cluster
+from ssgr.config.parallelism import Layout
 from ssgr.errors import ConfigError, ModelError
-from ssgr.sampling import ray_cluster
-from ssgr.sampling.vllm_nodes import gathered
+from ssgr.sampling.vllm.several_nodes import gathered
 
 HERE = Path(__file__).parent
 RAY = """\

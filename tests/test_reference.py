@@ -4,12 +4,12 @@ from typing import get_args
 from pydantic import BaseModel
 
 from ssgr import config
-from ssgr.reference import SECTIONS, reference
+from ssgr.config.reference import SECTIONS, reference
 
 
 def test_the_reference_page_is_what_the_schema_says(root: Path) -> None:
     written = (root / "config" / "README.md").read_text()
-    assert written == reference(), "run: python -m ssgr.reference > config/README.md"
+    assert written == reference(), "run: python -m ssgr.config.reference > config/README.md"
 
 
 def models(annotation: object) -> set[type[BaseModel]]:

@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ssgr import tables
 from ssgr.config import Config
 from ssgr.errors import PoolError, ReportError, SsgrError, TableError
 from ssgr.report import ReportTables, gather, pool_charts, pool_statistics, render, write_report
 from ssgr.report.appearance import HUES, colours
 from ssgr.report.comparison import compare, findings, headline, with_average
+from ssgr.storage import tables
 from synthetic_results import BASE, graded_shards, make_config, write_results, write_shard
 
 MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)

@@ -19,7 +19,6 @@ from transformers import __version__ as VERSION
 from ssgr.config import Sampling
 from ssgr.errors import ConfigError, ModelError, TableError
 from ssgr.sampling import load_engine, load_tokenizer, render_prompt, response_seed, sample
-from ssgr.sampling.draws import HEAD, UniformStream, draw
 from ssgr.sampling.engine import (
     ENGINES,
     PACKAGES,
@@ -32,9 +31,10 @@ from ssgr.sampling.engine import (
     check_lengths,
     versions,
 )
-from ssgr.sampling.slots import SlotCache, keys_and_values
-from ssgr.sampling.transformers_engine import TransformersEngine
-from ssgr.tables import Responses
+from ssgr.sampling.transformers.engine import TransformersEngine
+from ssgr.sampling.transformers.kv_cache import SlotCache, keys_and_values
+from ssgr.sampling.transformers.token_sampling import HEAD, UniformStream, draw
+from ssgr.storage.tables import Responses
 from tiny_language import MODELS, character_tokenizer, save_folder, tiny_model
 
 LENGTHS = (3, 17, 9, 30, 5, 12)
@@ -502,7 +502,7 @@ def test_vllm_requests_carry_the_seed_of_their_response(monkeypatch: pytest.Monk
         sys.modules, "vllm", SimpleNamespace(SamplingParams=dict, TokensPrompt=dict)
     )
     monkeypatch.setitem(sys.modules, "vllm.sampling_params", parameters)
-    from ssgr.sampling.vllm_engine import VllmEngine
+    from ssgr.sampling.vllm.engine import VllmEngine
 
     stepped = SteppedEngine()
     work = Everything(PROMPTS, SAMPLING.n)

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ssgr import tables
 from ssgr.errors import TableError
-from ssgr.scores import breakdown, pass_at_k, score
+from ssgr.evaluation.scores import breakdown, pass_at_k, score
+from ssgr.storage import tables
 
 
 def grades(correct: dict[str, list[bool]], **columns: Any) -> pl.DataFrame:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from conftest import graded_pool
 from ssgr.config import Budget, Filters
 from ssgr.errors import SelectionError
-from ssgr.length_rules import LENGTH_RULES
-from ssgr.selection import Tally, choose, draw, merge, tally
+from ssgr.selection.length_rules import LENGTH_RULES
+from ssgr.selection.rules import Tally, choose, draw, merge, tally
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=16).map(sorted)
 

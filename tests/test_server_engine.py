@@ -20,8 +20,8 @@ from ssgr.config import Sampling, Server
 from ssgr.errors import ConfigError, ModelError
 from ssgr.sampling.engine import EngineSettings, Everything, Prompt, Request, Response
 from ssgr.sampling.seeds import response_seed
-from ssgr.sampling.server_engine import ServerEngine, load
-from ssgr.sampling.server_fleet import SICK, Patience
+from ssgr.sampling.server.engine import ServerEngine, load
+from ssgr.sampling.server.fleet import SICK, Patience
 from tiny_language import character_tokenizer, save_folder
 
 KEY = "sk-do/not+show=me"

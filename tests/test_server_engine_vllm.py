@@ -20,9 +20,9 @@ from ssgr.errors import ConfigError, ModelError
 from ssgr.problems import load as load_problems
 from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import EngineSettings, Everything, Prompt, Response
-from ssgr.sampling.server_engine import ServerEngine, load
-from ssgr.sampling.server_fleet import Patience
-from ssgr.sampling.transformers_engine import load as load_transformers
+from ssgr.sampling.server.engine import ServerEngine, load
+from ssgr.sampling.server.fleet import Patience
+from ssgr.sampling.transformers.engine import load as load_transformers
 from vllm_environment import vllm_python
 
 KEY = "sk-of-the-test"

@@ -9,8 +9,8 @@ import pytest
 
 from conftest import graded_pool
 from ssgr.config import Filters
-from ssgr.length_rules import AMONG, FIRST, LENGTH_RULES
-from ssgr.settling import Demand, Needs, Outcome, joined, needs, outcomes, settled
+from ssgr.selection.early_stop import Demand, Needs, Outcome, joined, needs, outcomes, settled
+from ssgr.selection.length_rules import AMONG, FIRST, LENGTH_RULES
 
 CORRECT, MISFIT = Outcome("correct", True), Outcome("correct", False)
 WRONG, SPOILT, LATE = Outcome("wrong", True), Outcome("wrong", False), Outcome("timed-out", True)

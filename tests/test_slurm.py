@@ -12,11 +12,11 @@ import pytest
 
 from experiment import TINY, Experiment, copy_of_the_workflow, logs
 from slurm_cluster import Slurm, until
-from ssgr import tables
 from ssgr.pool import store
 from ssgr.pool.verification import verify
 from ssgr.sampling.engine import Response
 from ssgr.sampling.records import next_payload, unpacked
+from ssgr.storage import tables
 
 PROFILE = "workflow/profiles/slurm"
 PATIENCE = 2400.0

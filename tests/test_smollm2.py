@@ -16,8 +16,8 @@ from chat_families import FAMILIES
 from ssgr import problems, smollm2
 from ssgr.config import Config, FileSet
 from ssgr.errors import ConfigError, ModelError, SsgrError
+from ssgr.jobs.validation import load_config
 from ssgr.problems.apart import apart_from, without_duplicates
-from ssgr.validation import load_config
 from tiny_language import tiny_model
 
 EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
@@ -207,9 +207,9 @@ def test_it_answers_as_it_should(folder: Path) -> None:
     import torch
 
     from ssgr.sampling.engine import EngineSettings
-    from ssgr.sampling.loading import end_token_ids, load_model
     from ssgr.sampling.prompts import render_prompt
     from ssgr.sampling.tokenizer import load_tokenizer
+    from ssgr.sampling.transformers.loading import end_token_ids, load_model
 
     tokenizer = load_tokenizer(str(folder))
     ids = render_prompt(tokenizer, "What is the capital of France?", "{question}")

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from ssgr.config import FileSet, PartsSet
+from ssgr.jobs.start import Found, look
+from ssgr.jobs.start.keys import twice
 from ssgr.problems import contents
-from ssgr.start import Found, look
-from ssgr.start.keys import twice
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def raw(tmp_path: Path, abacus: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
     """A right configuration in a working directory of its own: a model, a source, a benchmark."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("ssgr.start.models.find_spec", lambda name: None)
+    monkeypatch.setattr("ssgr.jobs.start.models.find_spec", lambda name: None)
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     shutil.copy(abacus / "config.json", tmp_path / "models" / "tiny")
     problems(tmp_path / "train.jsonl", 60)
@@ -158,7 +158,7 @@ def test_a_revision_says_that_the_hub_is_meant(raw: dict[str, Any]) -> None:
 
 def test_mistakes_hide_none_of_each_other(raw: dict[str, Any]) -> None:
     for place, value in (
-        ("run.pruners", ["no such pruner"]),  # this one `ssgr.validation` tells
+        ("run.pruners", ["no such pruner"]),  # this one `ssgr.jobs.validation` tells
         ("models.mine.path", "models/tinny"),
         ("sources.train.data.solution", "worked"),
         ("benchmarks.exam.data.path", "exam.csv"),
@@ -208,7 +208,7 @@ def test_a_source_that_holds_a_benchmark_is_said_unless_they_are_kept_apart(
 def test_the_columns_of_a_large_file_are_known_from_its_beginning(
     raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ssgr.start.data.SMALL", 10)
+    monkeypatch.setattr("ssgr.jobs.start.data.SMALL", 10)
     assert look(raw) == Found()
     pl.read_csv("test.csv").write_parquet("test.parquet")
     for path in ("test.csv", "test.parquet"):

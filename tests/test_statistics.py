@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ssgr.errors import TableError
-from ssgr.scores import score
-from ssgr.statistics import adjust, average, difference, estimate, outcomes
+from ssgr.evaluation.scores import score
+from ssgr.evaluation.significance import adjust, average, difference, estimate, outcomes
 
 Array = NDArray[np.float64]
 EASE = {"easy": (9.0, 1.0), "medium": (2.0, 1.0), "hard": (0.3, 3.0)}
@@ -405,7 +405,8 @@ def test_other_problems_or_benchmarks_cannot_be_compared() -> None:
 def test_scores_and_outcomes_need_no_scipy() -> None:
     """The sampling environments have none."""
     code = (
-        "import sys, ssgr.scores, ssgr.outcomes, ssgr.sampling, ssgr.commands\n"
-        "raise SystemExit('scipy' in sys.modules or 'ssgr.statistics' in sys.modules)"
+        "import sys, ssgr.evaluation.scores, ssgr.evaluation.per_problem\n"
+        "import ssgr.sampling, ssgr.commands\n"
+        "raise SystemExit('scipy' in sys.modules or 'ssgr.evaluation.significance' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

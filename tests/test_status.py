@@ -35,14 +35,14 @@ from snakemake_traces import (
 )
 from ssgr.__main__ import main
 from ssgr.config import Config
-from ssgr.locks import only_one
+from ssgr.monitor.status.alive import alive_in
+from ssgr.monitor.status.look import STAGE_OF
+from ssgr.monitor.status.page import render
+from ssgr.monitor.status.run import last_run, marks
+from ssgr.monitor.status.wanted import Job, wanted
+from ssgr.monitor.status.words import of_run
 from ssgr.sampling.journal import Journal
-from ssgr.status.alive import alive_in
-from ssgr.status.look import STAGE_OF
-from ssgr.status.page import render
-from ssgr.status.run import last_run, marks
-from ssgr.status.wanted import Job, wanted
-from ssgr.status.words import of_run
+from ssgr.storage.locks import only_one
 from synthetic_answers import write_source
 
 HERE = socket.gethostname()
@@ -532,7 +532,7 @@ def test_the_command_watches_until_it_is_interrupted(
         if len(slept) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("ssgr.status.showing.time.sleep", sleep)
+    monkeypatch.setattr("ssgr.monitor.status.showing.time.sleep", sleep)
     assert command(folder, "--watch", "--interval", "2", "--json") == 0
     looks = [json.loads(line)["stages"] for line in capsys.readouterr().out.splitlines()]
     assert slept == [2, 2]

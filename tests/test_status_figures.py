@@ -12,18 +12,18 @@ from small_pool import rows
 from snakemake_traces import END, LATER, RUN, Folder, jobs, pool_of, status
 from ssgr.config import Config
 from ssgr.errors import ConfigError
-from ssgr.locks import only_one
+from ssgr.monitor.status import Journals
+from ssgr.monitor.status.asked import asked
+from ssgr.monitor.status.estimate import Left, Prices, Taken, abreast, estimate
+from ssgr.monitor.status.look import STAGE_OF
+from ssgr.monitor.status.run import Run, last_run
+from ssgr.monitor.status.speed import of_shards
+from ssgr.monitor.status.traces import last_lines, progress, seconds_taken
+from ssgr.monitor.status.wanted import Job, wanted
+from ssgr.monitor.status.words import of_estimate, span
 from ssgr.sampling.engine import Response
 from ssgr.sampling.journal import Journal
-from ssgr.status import Journals
-from ssgr.status.asked import asked
-from ssgr.status.estimate import Left, Prices, Taken, abreast, estimate
-from ssgr.status.look import STAGE_OF
-from ssgr.status.run import Run, last_run
-from ssgr.status.speed import of_shards
-from ssgr.status.traces import last_lines, progress, seconds_taken
-from ssgr.status.wanted import Job, wanted
-from ssgr.status.words import of_estimate, span
+from ssgr.storage.locks import only_one
 from synthetic_answers import write_source
 
 

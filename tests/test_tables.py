@@ -7,10 +7,10 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from ssgr import tables
 from ssgr.errors import TableError
-from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, KEYS
-from ssgr.tables import Documents, Problems, read, read_spec, write
+from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, KEYS
+from ssgr.storage import tables
+from ssgr.storage.tables import Documents, Problems, read, read_spec, write
 
 TABLE = pl.DataFrame({"document_id": ["a", "b"], "text": ["one", "two"]})
 

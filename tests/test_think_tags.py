@@ -9,15 +9,16 @@ import pytest
 import yaml
 
 from byte_level import END, save, sentencepiece_like
-from ssgr import alarms, tables
+from ssgr import alarms
 from ssgr.__main__ import main
 from ssgr.config import Config, Model, Sampling
-from ssgr.conversion import Conversion
 from ssgr.grading import grade
-from ssgr.grading.judging import Judging
+from ssgr.grading.spec import Judging
 from ssgr.report.responses import responses as responses_section
 from ssgr.sampling import Response, Work, sample
+from ssgr.sampling.rendering import Conversion
 from ssgr.sampling.tokenizer import load_tokenizer, text_decoder
+from ssgr.storage import tables
 
 CHANNELS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>")
 HARMONY = (

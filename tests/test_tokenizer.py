@@ -14,7 +14,6 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerFast
 
 from byte_level import BEGIN, END, byte_level, save, save_model, sentencepiece_like
-from ssgr import tables
 from ssgr.__main__ import main
 from ssgr.config import Model, Sampling
 from ssgr.errors import ModelError, PoolError, TableError
@@ -22,6 +21,7 @@ from ssgr.pool import store
 from ssgr.pruning.output.summary import SUMMARY, check_encoding, read_summary
 from ssgr.sampling import sample
 from ssgr.sampling.tokenizer import begin_ids, encoding_digest, load_tokenizer
+from ssgr.storage import tables
 from tiny_language import character_tokenizer, save_folder
 from vllm_environment import vllm_python
 

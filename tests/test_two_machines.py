@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from ssgr import abacus as abacus_package
-from ssgr import locks, tables
 from ssgr.config import Sampling
 from ssgr.pool import store
 from ssgr.pool.verification import verify
+from ssgr.storage import locks, tables
 
 HERE = Path(__file__).parent
 SHARDS = ["000000-000003", "000003-000006", "000006-000009", "000009-000012"]

@@ -20,15 +20,15 @@ from experiment import POOL, Experiment, copy_of_the_workflow, logs
 from pool_user import ALL, KEY, User, at_home
 from processes import reachable
 from small_pool import SAMPLING, SmallPool, rows
-from ssgr import shared
 from ssgr.config import Pool
-from ssgr.growth import growth
-from ssgr.points import judging as judged
+from ssgr.jobs.grid import judging as judged
+from ssgr.jobs.validation import load_config
+from ssgr.monitor.plan.forecast import growth
 from ssgr.pool import receipts, store
 from ssgr.pool.inventory import inventory
 from ssgr.pool.verification import verify
-from ssgr.tables import Grades, Responses
-from ssgr.validation import load_config
+from ssgr.storage import permissions
+from ssgr.storage.tables import Grades, Responses
 
 ROOT = os.geteuid() == 0
 LAB = 64_000 if ROOT else os.getegid()
@@ -179,11 +179,11 @@ def test_the_folder_says_who_may_read_and_write(tmp_path: Path, mode: int, umask
     before = os.umask(umask)
     try:
         store.claim(folder, {"prompt": "x"})
-        shared.write_text(folder / "000000-000004.json", "{}")
-        os.close(shared.open_shared(folder / ".000000-000004.journal"))
+        permissions.write_text(folder / "000000-000004.json", "{}")
+        os.close(permissions.open_shared(folder / ".000000-000004.journal"))
         aside = folder / "aside"
         aside.touch()
-        shared.take_after_folder(aside, mask=store.READ_ONLY)
+        permissions.take_after_folder(aside, mask=store.READ_ONLY)
     finally:
         os.umask(before)
     for inside in (folder, *folder.parents[:3]):
@@ -241,7 +241,7 @@ def test_what_a_reader_lacks_is_refused(people: People, pool: Path) -> None:
         ]
         assert "Nothing was deleted" in cora.is_refused("purges", **there, yes=True)
         assert "Nothing was deleted" in cora.is_refused("purges", **there, yes=True)
-    owner = shared.belongs_to(pool).partition(" (")[0]
+    owner = permissions.belongs_to(pool).partition(" (")[0]
     for said in refused:
         assert f"it belongs to {owner} (group" in said and "may not write in" in said
         assert f"pool: {{path: {pool}, extend: FOLDER}}" in said and "chmod g+ws" in said

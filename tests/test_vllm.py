@@ -15,13 +15,13 @@ import pytest
 from scipy import stats
 
 from ssgr import abacus as abacus_package
-from ssgr import tables
 from ssgr.abacus.audit import is_correct
 from ssgr.config import Recipe, Sampling
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import Everything, Prompt, Response, load_engine
-from ssgr.sparsity import Sparsity
+from ssgr.storage import tables
 from vllm_environment import vllm_python
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ import pytest
 
 from processes import Forked, Line, reachable, without_rights
 from ssgr.errors import SsgrError
-from ssgr.whole import take_along, whole_folder
+from ssgr.storage.atomic import take_along, whole_folder
 
 
 def test_it_appears_when_all_is_well(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ssgr.config import Sampling
-from ssgr.config.layout import Layout
+from ssgr.config.parallelism import Layout
 from ssgr.errors import ModelError
 from ssgr.sampling.engine import Prompt, Request, Response, load_engine
-from ssgr.sampling.vllm_engine import VllmEngine
+from ssgr.sampling.vllm.engine import VllmEngine
 
 
 class Script:

@@ -36,12 +36,12 @@ from cluster_model import (
 )
 from growing_dag import grown
 from published_models import CONFIGS, cache_configs
+from ssgr.cluster.sizing import shape_of
+from ssgr.cluster.sizing.requests import answering_job, pruning_job, sampling_job
+from ssgr.cluster.sizing.shape import Shape
+from ssgr.cluster.sizing.speed import LOADING
 from ssgr.config import Config
-from ssgr.sizing import shape_of
-from ssgr.sizing.jobs import answering_job, pruning_job, sampling_job
-from ssgr.sizing.shape import Shape
-from ssgr.sizing.speed import LOADING
-from ssgr.validation import load_config
+from ssgr.jobs.validation import load_config
 from workflow_dag import DagJob, dag
 
 PROBLEMS = {"gsm8k": 1319, "math500": 500, "aime": 60, "olympiadbench": 674, "gpqa": 198}

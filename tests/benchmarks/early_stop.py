@@ -21,12 +21,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import polars as pl
 
-from ssgr import abacus, points, problems
+from ssgr import abacus, problems
 from ssgr.__main__ import main as ssgr
 from ssgr.config import AbacusSet, Budget, Filters, Model, Pool, Sampling
-from ssgr.grading.judging import Judging
-from ssgr.settling import needs
-from ssgr.tables import Problems, count_rows, write
+from ssgr.grading.spec import Judging
+from ssgr.jobs import grid
+from ssgr.selection.early_stop import needs
+from ssgr.storage.tables import Problems, count_rows, write
 
 MODEL = Model(path=str(abacus.MODEL), prompt="{question}", gpu=0, batch_size=160)
 POINTS = {"SSGR": ("0.75", "median"), "SGR": ("1.00", "first")}
@@ -95,7 +96,7 @@ class Run:
         """Visit waves until this point has its budget, or no problem is left."""
         wave = 0
         while True:
-            graded = [self._graded(shard) for shard in points.wave(self.pool, wave)]
+            graded = [self._graded(shard) for shard in grid.wave(self.pool, wave)]
             out = self._tally(tau, length, wave)
             self._command(
                 *("tally", "--length", length, "--tau", tau, "--samples", str(self.sampling.n)),
@@ -106,7 +107,7 @@ class Run:
                 *("--out", out),
             )
             enough = count_rows(out) >= self.budget.sequences
-            if enough or points.is_last(self.pool, wave, count_rows(self.problems)):
+            if enough or grid.is_last(self.pool, wave, count_rows(self.problems)):
                 return wave + 1
             wave += 1
 

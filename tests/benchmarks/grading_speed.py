@@ -16,7 +16,7 @@ import math_verify
 
 from ssgr.grading import judge_response
 from ssgr.grading.judge import extract
-from ssgr.grading.pool import judge_pairs
+from ssgr.grading.workers import judge_pairs
 
 COUNT = 20_000
 BY_MATH_VERIFY = 300

@@ -40,7 +40,7 @@ def sampled():
     import polars as pl
     from ssgr.commands.sample import SampleShardCommand
     from ssgr.stages import main
-    from ssgr.tables import Responses
+    from ssgr.storage.tables import Responses
 
     def draw(self, shard, problems, asked):
         rows = [
@@ -82,7 +82,7 @@ def templates(folder: Path, sequences: int) -> None:
     """Write the files that the stages hand out."""
     import polars as pl
 
-    from ssgr.tables import Candidates, Problems, write
+    from ssgr.storage.tables import Candidates, Problems, write
 
     folder.mkdir()
     (folder / "empty").touch()

@@ -35,12 +35,12 @@ import polars as pl
 
 from ssgr import abacus, problems
 from ssgr.config import AbacusSet, Budget, Filters, Model, Sampling
-from ssgr.grading.judging import Judging
+from ssgr.grading.spec import Judging
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, Shard
 from ssgr.sampling import Response, Work, load_engine, load_tokenizer, sample
-from ssgr.settling import Needs
-from ssgr.tables import Problems, Responses, read, write
+from ssgr.selection.early_stop import Needs
+from ssgr.storage.tables import Problems, Responses, read, write
 
 MODEL = Model(path=str(abacus.MODEL), prompt="{question}", gpu=0, batch_size=160)
 SAMPLING = Sampling(n=16, max_tokens=512)

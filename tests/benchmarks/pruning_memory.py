@@ -56,11 +56,11 @@ def measure(width: int, depth: int, sequences: int, tokens: int) -> tuple[float,
     import torch
 
     from ssgr.config import Recipe
+    from ssgr.config.sparsity import Sparsity
     from ssgr.pruning.checkpoint import prune_checkpoint
     from ssgr.pruning.objective import CalibrationSequence
     from ssgr.pruning.output.summary import BLOCKS
     from ssgr.pruning.peak import MB, peak_mb
-    from ssgr.sparsity import Sparsity
 
     ids = torch.randint(3, VOCABULARY, (sequences, tokens)).tolist()
     with tempfile.TemporaryDirectory() as place:
@@ -91,9 +91,9 @@ def prune_small(place: Path) -> None:
     import torch
 
     from ssgr.config import Recipe
+    from ssgr.config.sparsity import Sparsity
     from ssgr.pruning.checkpoint import prune_checkpoint
     from ssgr.pruning.objective import CalibrationSequence
-    from ssgr.sparsity import Sparsity
 
     made = [sys.executable, "-c", MAKE, str(place / "small"), "128", "1", str(VOCABULARY)]
     subprocess.run(made, check=True, stderr=subprocess.DEVNULL)

@@ -141,9 +141,9 @@ def reference(name: str, folder: Path, out: Path, ids: list[list[int]], sparsity
 
 def ours(name: str, folder: Path, out: Path, ids: list[list[int]], sparsity: float) -> None:
     from ssgr.config import Recipe
+    from ssgr.config.sparsity import Sparsity
     from ssgr.pruning.checkpoint import prune_checkpoint
     from ssgr.pruning.objective import CalibrationSequence
-    from ssgr.sparsity import Sparsity
 
     say_so_far()
     prune_checkpoint(

@@ -21,12 +21,12 @@ import torch
 from transformers import AutoTokenizer
 
 from ssgr.config import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import BLOCKS
 from ssgr.pruning.peak import peak_mb
-from ssgr.sparsity import Sparsity
 
 SEQUENCES, TOKENS = 16, 512
 RESET = Path("/proc/self/clear_refs")  # lets the process's peak begin anew (Linux)

@@ -29,12 +29,15 @@ import polars as pl
 import yaml
 from transformers import AutoTokenizer
 
-from ssgr import points
 from ssgr.commands.grade import GradeCommand
 from ssgr.commands.sample import SampleCommand
 from ssgr.config import Config, Recipe
 from ssgr.config.pruning import SEARCHES
-from ssgr.outcomes import outcomes
+from ssgr.config.sparsity import Sparsity
+from ssgr.evaluation.per_problem import outcomes
+from ssgr.evaluation.significance import average
+from ssgr.jobs import grid
+from ssgr.jobs.validation import load_config
 from ssgr.problems import load
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
@@ -42,10 +45,7 @@ from ssgr.pruning.allocation.method import METHODS, Task
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import read_summary
-from ssgr.sparsity import Sparsity
-from ssgr.statistics import average
-from ssgr.tables import Grades, Problems, read, write
-from ssgr.validation import load_config
+from ssgr.storage.tables import Grades, Problems, read, write
 
 ROOT = Path(__file__).parents[2]
 PROSE = ROOT / "resources" / "abacus" / "prose.jsonl.gz"
@@ -144,7 +144,7 @@ def answers(config: Config, args: argparse.Namespace, checkpoint: Path, folder: 
             sampling=config.evaluation,
             out=responses,
         ).cli_cmd()
-        judging = points.judging(config, args.entry, benchmark)
+        judging = grid.judging(config, args.entry, benchmark)
         GradeCommand(responses=responses, problems=problems, judging=judging, out=grades).cli_cmd()
         tables.append(outcomes(read(grades, Grades), name))
     found = average(pl.concat(tables))

@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from ssgr.quality import NGRAM, PERIODS, _mix, loop_share, measure, repetition
+from ssgr.grading.quality import NGRAM, PERIODS, _mix, loop_share, measure, repetition
 
 TOKENS = 32_768
 ROUNDS = 15

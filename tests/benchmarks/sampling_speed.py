@@ -21,7 +21,7 @@ from ssgr import abacus
 from ssgr.config import Sampling
 from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import Everything, Prompt
-from ssgr.sampling.transformers_engine import TransformersEngine
+from ssgr.sampling.transformers.engine import TransformersEngine
 
 MODEL = str(Path(__file__).parents[2] / "resources" / "abacus")
 

@@ -23,16 +23,17 @@ os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 from ssgr import abacus
 from ssgr.config import Sampling
-from ssgr.sampling import load_tokenizer, render_prompt, vllm_engine
+from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import EngineSettings, Everything, Prompt
 from ssgr.sampling.seeds import response_seed
+from ssgr.sampling.vllm import engine
 
 Speed = tuple[float, float]  # tokens per second of processor time, and by the clock
 
 
 def ours(llm: Any, prompts: list[Prompt], sampling: Sampling, batch_size: int) -> int:
-    engine = vllm_engine.VllmEngine(llm.llm_engine, batch_size)
-    drawn = engine.generate(Everything(prompts, sampling.n), sampling)
+    work = Everything(prompts, sampling.n)
+    drawn = engine.VllmEngine(llm.llm_engine, batch_size).generate(work, sampling)
     return sum(len(response.token_ids) for response in drawn)
 
 
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
-    for name, value in vllm_engine.ENVIRONMENT.items():
+    for name, value in engine.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from vllm import LLM
 
@@ -84,7 +85,7 @@ def main() -> None:
         n=asked.samples, temperature=0.6, top_p=0.95, max_tokens=asked.max_tokens, seed=0
     )
     settings = EngineSettings(batch_size=asked.batch_size, dtype="float32", max_length=length)
-    llm = LLM(**vllm_engine._arguments(asked.model, settings))
+    llm = LLM(**engine._arguments(asked.model, settings))
     sides: dict[str, Callable[[], int]] = {
         "ours": lambda: ours(llm, prompts, sampling, asked.batch_size),
         "generate": lambda: plain(llm, prompts, sampling, seeded=True),

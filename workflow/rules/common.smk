@@ -61,30 +61,34 @@ else:
     PACKAGES = package_alone()
 sys.path.insert(0, PACKAGES)
 
-from ssgr import devices, locks, points, problems, provenance
+import ssgr
+from ssgr.cluster import gpu_lease
+from ssgr.storage import locks, provenance
+from ssgr.jobs import grid
+from ssgr import problems
 from ssgr.config import REFERENCE_LENGTHS, RUN, narrowed
-from ssgr.experiments.check import check_experiments
+from ssgr.report.tables.check import check_experiments
 from ssgr.grading.methods import METHODS
 from ssgr.pool import store
-from ssgr.plan import problems_of
+from ssgr.monitor.plan import problems_of
 from ssgr.pool.shards import Asked, Shard
-from ssgr.tables import Problems, count_rows, read
+from ssgr.storage.tables import Problems, count_rows, read
 from ssgr.errors import SsgrError
-from ssgr.shared import belongs_to, may_write
+from ssgr.storage.permissions import belongs_to, may_write
 from ssgr.pruning import modules_of, name_of, pruner_names
 from ssgr.root import ROOT
-from ssgr.length_rules import LENGTH_RULES, module_of
-from ssgr.sizing import configs, fit, jobs
-from ssgr.start import Found, look
-from ssgr.status import alive
-from ssgr.status.look import STAGE_OF
-from ssgr.status.run import last_run
-from ssgr.validation import load_config
+from ssgr.selection.length_rules import LENGTH_RULES, module_of
+from ssgr.cluster.sizing import configs, fit, requests
+from ssgr.jobs.start import Found, look
+from ssgr.monitor.status import alive
+from ssgr.monitor.status.look import STAGE_OF
+from ssgr.monitor.status.run import last_run
+from ssgr.jobs.validation import load_config
 
-if not Path(PACKAGES, "ssgr").samefile(Path(points.__file__).parent):
+if not Path(PACKAGES, "ssgr").samefile(Path(ssgr.__file__).parent):
     raise WorkflowError(
         f"the rules are those of {PACKAGES}, but the package ssgr of "
-        f"{Path(points.__file__).parents[1]} is loaded already: one workflow, one version"
+        f"{Path(ssgr.__file__).parents[1]} is loaded already: one workflow, one version"
     )
 
 
@@ -161,7 +165,7 @@ BENCHMARK = f"{RESULTS}/problems/benchmark={{benchmark}}/problems.parquet"
 RECEIPTS = f"{RESULTS}/receipts"
 SHARD = "model={model}/source={source}/sampling={sampling}/{shard}"
 GRADED = "model={model}/source={source}/sampling={sampling}/verifier={verifier}/{shard}"
-POINT = os.path.join(*(f"{key}={{{key}}}" for key in points.CALIBRATION_KEYS))
+POINT = os.path.join(*(f"{key}={{{key}}}" for key in grid.CALIBRATION_KEYS))
 TALLY = f"{RESULTS}/tally/{POINT}/wave={{wave}}"
 CALIBRATION = f"{RESULTS}/calibration/{POINT}"
 PRUNED = f"{POINT}/pruner={{pruner}}/sparsity={{sparsity}}"

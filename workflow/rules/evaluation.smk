@@ -60,7 +60,7 @@ rule grade_benchmark:
         mem_mb=memory(2000),
     params:
         judging=benchmark_judging,
-        code=provenance.code_digest("ssgr.grading", "ssgr.quality"),
+        code=provenance.code_digest("ssgr.grading", "ssgr.grading.quality"),
     message:
         "Grade {wildcards.benchmark}: {wildcards.model}, {wildcards.pruner} {wildcards.sparsity}, {wildcards.source} {wildcards.length} {wildcards.tau}"
     shell:
@@ -84,7 +84,7 @@ rule score:
         gpu=0,
         mem_mb=memory(2000),
     params:
-        code=provenance.code_digest("ssgr.scores"),
+        code=provenance.code_digest("ssgr.evaluation.scores"),
     message:
         "Score {wildcards.benchmark}: {wildcards.model}, {wildcards.pruner} {wildcards.sparsity}, {wildcards.source} {wildcards.length} {wildcards.tau}"
     shell:

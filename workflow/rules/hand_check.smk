@@ -26,7 +26,9 @@ rule hand_check_page:
     params:
         pool=POOL,
         visited=visited_flags,
-        code=provenance.code_digest("ssgr.hand_check", "ssgr.hand_check.page"),
+        code=provenance.code_digest(
+            "ssgr.verification.hand_check", "ssgr.verification.hand_check.page"
+        ),
     message:
         "Draw verdicts of {wildcards.model} on {wildcards.source} for a hand check"
     shell:

@@ -13,28 +13,28 @@ def as_json(part):
 
 def model_asked(wildcards):
     """Where a model comes from and how it is asked, as JSON: what its responses depend on."""
-    return points.model_asked(CONFIG.models[wildcards.model])
+    return grid.model_asked(CONFIG.models[wildcards.model])
 
 
 def model_evaluated(wildcards):
     """The same with the engine that answers benchmarks."""
     model = CONFIG.models[wildcards.model].for_evaluation()
-    return points.model_asked(CONFIG.benchmarks[wildcards.benchmark].asked_of(model))
+    return grid.model_asked(CONFIG.benchmarks[wildcards.benchmark].asked_of(model))
 
 
 def model_pruned(wildcards):
     """Where a model comes from, and the tag that closes its thinking."""
-    return points.model_pruned(CONFIG.models[wildcards.model])
+    return grid.model_pruned(CONFIG.models[wildcards.model])
 
 
 def model_weights(wildcards):
     """A fingerprint of the model's files: a retrained model reruns what it made."""
-    return points.weights(CONFIG.models[wildcards.model])
+    return grid.weights(CONFIG.models[wildcards.model])
 
 
 def judging_of_source(model, source, method=None):
     """How a model's responses to a source are judged: by the source's method, or another."""
-    return points.judging(CONFIG, model, CONFIG.sources[source], method)
+    return grid.judging(CONFIG, model, CONFIG.sources[source], method)
 
 
 def source_judging(wildcards):
@@ -71,12 +71,12 @@ def grades_folder(wildcards):
 def benchmark_judging(wildcards):
     """How answers to this benchmark are judged, as JSON."""
     benchmark = CONFIG.benchmarks[wildcards.benchmark]
-    return points.judging(CONFIG, wildcards.model, benchmark).model_dump_json()
+    return grid.judging(CONFIG, wildcards.model, benchmark).model_dump_json()
 
 
 def source_needs(wildcards):
     """What this run may look at of a source's pool, as JSON; sampling stops early beyond it."""
-    return points.needs_of(CONFIG, wildcards.source).model_dump_json()
+    return grid.needs_of(CONFIG, wildcards.source).model_dump_json()
 
 
 def problems_of_shard(wildcards):
@@ -132,7 +132,7 @@ def holds_shard(keys, folders):
     shard = Shard(
         Path(file),
         store.manifest(CONFIG.models[wildcards.model], CONFIG.sampling.drawn),
-        points.needs_of(CONFIG, wildcards.source),
+        grid.needs_of(CONFIG, wildcards.source),
         judging_of_source(wildcards.model, wildcards.source).identity,
         problems_of_shard(wildcards),
         in_base(file),
@@ -175,7 +175,7 @@ def wave_of_grades(wildcards):
         source=wildcards.source,
         sampling=CONFIG.sampling.key,
         verifier=wildcards.verifier,
-        shard=points.wave(CONFIG.pool, int(wildcards.wave)),
+        shard=grid.wave(CONFIG.pool, int(wildcards.wave)),
     )
 
 
@@ -222,7 +222,7 @@ def is_enough(tally, problems, wave):
         if found >= CONFIG.budget.sequences or hopeless:
             return True
         visible = problems.is_file()  # else it is made again before the next wave
-        return visible and points.is_last(CONFIG.pool, wave, count_rows(problems))
+        return visible and grid.is_last(CONFIG.pool, wave, count_rows(problems))
     except SsgrError as error:
         raise WorkflowError(str(error)) from None
 
@@ -241,7 +241,7 @@ def model_calibrated(wildcards):
     """Where the pruned model comes from; and how it is asked, if a sequence is rendered anew."""
     entry = CONFIG.models[wildcards.model]
     as_drawn = is_as_drawn(wildcards)
-    return points.source_of_model(entry) if as_drawn else points.model_rendered(entry)
+    return grid.source_of_model(entry) if as_drawn else grid.model_rendered(entry)
 
 
 @cache
@@ -257,13 +257,21 @@ def code_of_length_rule(wildcards):
 
 def tally_code(wildcards):
     """Digest of the code that counts candidates, this length rule's included."""
-    return code_of("ssgr.selection", "ssgr.settling", *code_of_length_rule(wildcards))
+    return code_of(
+        "ssgr.selection.rules",
+        "ssgr.selection.early_stop",
+        *code_of_length_rule(wildcards),
+    )
 
 
 def selection_code(wildcards):
     """Digest of the code that selects; of the conversion too, where there is one."""
-    modules = ["ssgr.selection", "ssgr.calibration", "ssgr.sampling.prompts"]
-    modules += [] if is_as_drawn(wildcards) else ["ssgr.conversion"]
+    modules = [
+        "ssgr.selection.rules",
+        "ssgr.selection.calibration",
+        "ssgr.sampling.prompts",
+    ]
+    modules += [] if is_as_drawn(wildcards) else ["ssgr.sampling.rendering"]
     modules += code_of_length_rule(wildcards)
     return code_of(*modules)
 
@@ -273,7 +281,7 @@ def generator_flag(wildcards):
     if not is_of_another(wildcards):
         return ""
     entry = CONFIG.models[wildcards.generator]
-    return shlex.join(["--generator", points.model_rendered(entry)])
+    return shlex.join(["--generator", grid.model_rendered(entry)])
 
 
 def thinking_flag(wildcards):
@@ -364,7 +372,7 @@ def apart_flags(wildcards, input, output):
 
 def check_pool():
     """Refuse a pool that was made by another model, prompt or engine under the same name."""
-    for name, source in points.pools(CONFIG):
+    for name, source in grid.pools(CONFIG):
         keys = {"model": name, "source": source, "sampling": CONFIG.sampling.key}
         folder = Path(pool_shard({**keys, "shard": "any"})).parent
         wanted = store.manifest(CONFIG.models[name], CONFIG.sampling.drawn)
@@ -396,14 +404,14 @@ require(check_pool, check_fit)
 def say_what_is_not_known():
     """Name the models whose size is not known, so that their jobs ask for fixed numbers."""
     used = {name for each in CONFIG.selections.values() for name in each.models}
-    for name in sorted(used | {name for name, _ in points.pools(CONFIG)}):
+    for name in sorted(used | {name for name, _ in grid.pools(CONFIG)}):
         entry = CONFIG.models[name]
         why = "" if entry.mem_mb else configs.at_hand(entry).why
         if why.endswith("hub's cache"):
             why += " (`snakemake plan` fetches it)"
         if why:
             logger.warning(
-                f"models.{name}: {why}. Its jobs ask for {jobs.UNKNOWN['mem_mb']:,} MB each, "
+                f"models.{name}: {why}. Its jobs ask for {requests.UNKNOWN['mem_mb']:,} MB each, "
                 "or what `mem_mb` says"
             )
 
@@ -416,7 +424,7 @@ if workflow.is_main_process:
 
 def say_who_is_at_work():
     """Name the processes of other runs, or left by a killed one, that hold shards or devices."""
-    for held in [*locks.holders(Path(POOL)), *devices.holders()]:
+    for held in [*locks.holders(Path(POOL)), *gpu_lease.holders()]:
         logger.warning(f"{held.path} is held by {held}")
     if not may_write(Path(POOL)):
         logger.warning(
@@ -551,15 +559,12 @@ def config_of_run(wildcards):
 def results_of(names):
     """The files of these selections, each once."""
     keys = (
-        points.points(CONFIG, *names)
-        .drop("label")
-        .unique(maintain_order=True)
-        .to_dicts()
+        grid.points(CONFIG, *names).drop("label").unique(maintain_order=True).to_dicts()
     )
     scores = [
         f"{SCORES}/scores.parquet".format(**key, benchmark=benchmark)
         for name in names
-        for key in points.points(CONFIG, name).to_dicts()
+        for key in grid.points(CONFIG, name).to_dicts()
         for benchmark in CONFIG.selection(name).benchmarks
     ]
     benchmarks = {each for name in names for each in CONFIG.selection(name).benchmarks}
@@ -585,8 +590,8 @@ def sets_of_run(keys, name):
 
 def calibrations_of_pools():
     """The keys of this run's calibration sets of responses that the source's method judged."""
-    wanted = points.judged_by_source(CONFIG, points.points(CONFIG))
-    return wanted.select(points.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
+    wanted = grid.judged_by_source(CONFIG, grid.points(CONFIG))
+    return wanted.select(grid.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
 
 
 def visited_of_pool(wildcards):

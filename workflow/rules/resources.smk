@@ -116,13 +116,13 @@ def shape_of_model(wildcards):
 
 def sampling_job(wildcards):
     """What a job asks for that samples a shard."""
-    return jobs.sampling_job(CONFIG, wildcards.model, shape_of_model(wildcards))
+    return requests.sampling_job(CONFIG, wildcards.model, shape_of_model(wildcards))
 
 
 def answering_job(wildcards):
     """What a job asks for that answers a benchmark."""
     problems = problems_of(CONFIG, Path(RESULTS), "benchmark", wildcards.benchmark)
-    return jobs.answering_job(
+    return requests.answering_job(
         CONFIG, wildcards.model, shape_of_model(wildcards), problems
     )
 
@@ -132,7 +132,7 @@ def pruning_job(wildcards):
     recipe = CONFIG.recipe(wildcards.pruner)
     none = wildcards.budget == "none"
     budget = None if none else CONFIG.budget.of_key(wildcards.budget)
-    return jobs.pruning_job(
+    return requests.pruning_job(
         CONFIG, wildcards.model, shape_of_model(wildcards), recipe, budget
     )
 

@@ -23,7 +23,7 @@ rule verdicts:
         visited=visited_flags,
         judging=source_judging,
         needs=source_needs,
-        code=provenance.code_digest("ssgr.audit.verdicts"),
+        code=provenance.code_digest("ssgr.verification.agreement.verdicts"),
     message:
         "Judge {wildcards.model} on {wildcards.source} by every method"
     shell:
@@ -50,7 +50,10 @@ rule verification:
         config=config_of_run,
         files=audit_flags,
         code=provenance.code_digest(
-            "ssgr.audit", "ssgr.audit.page", "ssgr.audit.gather", "ssgr.report"
+            "ssgr.verification.agreement",
+            "ssgr.verification.agreement.page",
+            "ssgr.verification.agreement.gather",
+            "ssgr.report",
         ),
     message:
         "Compare the grading methods"

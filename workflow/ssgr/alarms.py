@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from ssgr.grading.judging import Judging
+from ssgr.grading.spec import Judging
 
 
 def unclosed(responses: pl.DataFrame, think_close: str) -> list[str]:

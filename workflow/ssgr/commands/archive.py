@@ -17,7 +17,7 @@ class ArchivePackCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Pack, and say what it saved."""
-        from ssgr.pruning.output.archive import pack
+        from ssgr.publish.archive import pack
 
         sizes = pack(self.checkpoint, self.out)
         share = sizes.packed / max(sizes.dense, 1)
@@ -35,7 +35,7 @@ class ArchiveUnpackCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Unpack."""
-        from ssgr.pruning.output.archive import unpack
+        from ssgr.publish.archive import unpack
 
         unpack(self.archive, self.out)
         print(f"{self.out} is the model that was packed.")

@@ -7,11 +7,11 @@ import polars as pl
 from pydantic import Field
 
 from ssgr.config import Config, Strict
-from ssgr.grading.judging import Judging
+from ssgr.grading.spec import Judging
 from ssgr.pool import receipts
-from ssgr.provenance import describe
-from ssgr.tables import Problems, Responses, Verdicts, read, write
-from ssgr.whole import write_text
+from ssgr.storage.atomic import write_text
+from ssgr.storage.provenance import describe
+from ssgr.storage.tables import Problems, Responses, Verdicts, read, write
 
 
 class VerdictsCommand(Strict):
@@ -25,7 +25,7 @@ class VerdictsCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Judge and write."""
-        from ssgr.audit.verdicts import judge_by_every_method
+        from ssgr.verification.agreement.verdicts import judge_by_every_method
 
         problems = read(self.problems, Problems)
         table = judge_by_every_method(self._responses(), problems, self.judging)
@@ -51,8 +51,8 @@ class AuditCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Gather, render, write."""
-        from ssgr.audit.gather import gather
-        from ssgr.audit.page import render
+        from ssgr.verification.agreement.gather import gather
+        from ssgr.verification.agreement.page import render
 
         pool = Path(self.config.pool.folder)
         pools = gather(self.config, pool, self.verdicts, self.problems, self.visited)

@@ -8,8 +8,8 @@ from pydantic_settings import CliPositionalArg
 
 from ssgr.commands.terminal import aligned, whole
 from ssgr.config import Strict
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError, SsgrError
-from ssgr.sparsity import Sparsity
 
 SHOWN = 20
 

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from ssgr.config import Config, Name, Strict
 from ssgr.config.narrow import narrowed
-from ssgr.provenance import describe
-from ssgr.whole import whole_folder, write_text
+from ssgr.storage.atomic import whole_folder, write_text
+from ssgr.storage.provenance import describe
 
 
 class ExperimentCommand(Strict):
@@ -19,9 +19,9 @@ class ExperimentCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Build, export, render, write."""
-        from ssgr.experiments.build import build
-        from ssgr.experiments.exports import write
         from ssgr.report.exhibits import render
+        from ssgr.report.tables.build import build
+        from ssgr.report.tables.exports import write
 
         results, pool = Path(self.config.results), Path(self.config.pool.folder)
         exhibit = build(self.config, self.name, results, pool)

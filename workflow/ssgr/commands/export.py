@@ -20,7 +20,7 @@ class ExportCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Export."""
-        from ssgr.quantisers import export
+        from ssgr.publish.quantisers import export
 
         export(self.calibration, self.out, model=self.model, licence=self.license)
         print(f"{self.out} is a dataset folder; its README.md says how quantisers take it.")

@@ -10,16 +10,16 @@ from pydantic import Field
 from ssgr.alarms import say, unanswered
 from ssgr.config import Strict
 from ssgr.errors import PoolError, SsgrError, TableError
-from ssgr.grading import earlier
-from ssgr.grading.judging import Judging
-from ssgr.grading.pool import Pair
+from ssgr.grading import reuse
+from ssgr.grading.spec import Judging
 from ssgr.grading.verdict import Verdict
-from ssgr.locks import only_one
+from ssgr.grading.workers import Pair
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, take_over
-from ssgr.provenance import describe
-from ssgr.shared import check_rights
-from ssgr.tables import Grades, Problems, Responses, read, read_spec, write
+from ssgr.storage.locks import only_one
+from ssgr.storage.permissions import check_rights
+from ssgr.storage.provenance import describe
+from ssgr.storage.tables import Grades, Problems, Responses, read, read_spec, write
 
 
 class GradeCommand(Strict):
@@ -109,7 +109,7 @@ class GradeShardCommand(Strict):
         for other in sorted(file for one in pools for file in one.glob(f"{place}/*/{path.name}")):
             with suppress(TableError):  # of another schema, or damaged: judged anew
                 grades, spec = read(other, Grades), read_spec(other)
-                known |= earlier.reusable(grades, spec, problems, self.judging)
+                known |= reuse.reusable(grades, spec, problems, self.judging)
         return known
 
     def _check_questions(self, part: Path, asked: Asked) -> None:
@@ -129,7 +129,7 @@ class GradeShardCommand(Strict):
         spec = describe(
             grade=self.judging.model_dump(),
             of=part.sha256,
-            **{earlier.KEY: earlier.provenance(grades, problems, self.judging)},
+            **{reuse.KEY: reuse.provenance(grades, problems, self.judging)},
         )
         answers = Asked.of(problems).answers
         facts = {"of": part.sha256, "answers": answers}

@@ -7,17 +7,17 @@ import polars as pl
 from pydantic import Field
 
 from ssgr.commands.terminal import aligned, whole
-from ssgr.confidential import link, place
 from ssgr.config import Strict
 from ssgr.errors import SsgrError
 from ssgr.grading.verdict import VerdictName
 from ssgr.pool import receipts
-from ssgr.tables import Grades, Problems, Responses, read
-from ssgr.whole import write_text
+from ssgr.storage.atomic import write_text
+from ssgr.storage.confidential import link, place
+from ssgr.storage.tables import Grades, Problems, Responses, read
 
 if TYPE_CHECKING:  # scipy
-    from ssgr.hand_check.outcome import Row
-    from ssgr.hand_check.population import Graded
+    from ssgr.verification.hand_check.error_rates import Row
+    from ssgr.verification.hand_check.population import Graded
 
 LARGEST = 1000
 """Verdicts on a page; its table of exact limits grows with the square."""
@@ -54,8 +54,8 @@ class HandCheckCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Draw and write."""
-        from ssgr.hand_check.page import render
-        from ssgr.hand_check.sample import draw
+        from ssgr.verification.hand_check.page import render
+        from ssgr.verification.hand_check.sample import draw
 
         problems = read(self.problems, Problems)
         sample = draw(
@@ -81,7 +81,7 @@ class HandCheckCommand(Strict):
         return self.title or named
 
     def _graded(self, problems: pl.DataFrame) -> "Graded":
-        from ssgr.hand_check.population import of_evaluation, of_parts
+        from ssgr.verification.hand_check.population import of_evaluation, of_parts
 
         of_pool = any((self.model, self.source, self.sampling, self.grader, self.visited))
         if self.pool and not (self.responses or self.grades):
@@ -91,7 +91,7 @@ class HandCheckCommand(Strict):
         raise SsgrError(THREE_WAYS)
 
     def _parts(self, pool: Path) -> list[receipts.GradedPart]:
-        from ssgr.hand_check.population import graded_parts
+        from ssgr.verification.hand_check.population import graded_parts
 
         keys = (self.model, self.source, self.sampling, self.grader)
         if self.visited and not any(keys):
@@ -113,16 +113,16 @@ class HandCheckedCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Read and print."""
-        from ssgr.hand_check import outcome
-        from ssgr.hand_check.page import read as read_page
+        from ssgr.verification.hand_check import error_rates
+        from ssgr.verification.hand_check.page import read as read_page
 
         sample = read_page(self.page)
-        labels = outcome.read_labels(self.labels, sample)
+        labels = error_rates.read_labels(self.labels, sample)
         print(f"{sample.title}: {len(labels)} of {len(sample.items)} labelled, "
               f"sample {sample.digest}\n")  # fmt: skip
-        print(rates_table(outcome.rates(sample, labels)))
-        print(f"\n{outcome.how(sample)}")
-        if wrong := outcome.cases(sample, labels):
+        print(rates_table(error_rates.rates(sample, labels)))
+        print(f"\n{error_rates.how(sample)}")
+        if wrong := error_rates.cases(sample, labels):
             print("\nVerdicts that are wrong, as cases for a test of the grader:", *wrong, sep="\n")
 
 

@@ -8,6 +8,6 @@ class LendNodeCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Do what the first node says, until it ends."""
-        from ssgr.sampling.vllm_nodes import lend
+        from ssgr.sampling.vllm.several_nodes import lend
 
         lend()

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from ssgr.config import Config, Strict
 from ssgr.pool import receipts
-from ssgr.provenance import describe
-from ssgr.tables import Grades, Scores, read, write
+from ssgr.storage.provenance import describe
+from ssgr.storage.tables import Grades, Scores, read, write
 
 
 class ScoreCommand(Strict):
@@ -18,7 +18,7 @@ class ScoreCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Score and write."""
-        from ssgr.scores import score
+        from ssgr.evaluation.scores import score
 
         write(score(read(self.grades, Grades)), Scores, self.out, describe(grades=self.grades))
 

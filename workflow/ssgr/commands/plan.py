@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from ssgr.cluster.sizing.configs import fetched
 from ssgr.commands.terminal import aligned, hours, whole
 from ssgr.config import Config, Strict
-from ssgr.plan import EXPECTED, plan
-from ssgr.sizing.configs import fetched
+from ssgr.monitor.plan import EXPECTED, plan
 
 READ = (
     "responses, tokens and hours are of what is still to do; <= marks upper bounds, ~ estimates by "

@@ -6,11 +6,11 @@ import dataframely as dy
 import polars as pl
 from pydantic import Field
 
-from ssgr.confidential import link, place
 from ssgr.config import ProblemSet, Source, Strict
 from ssgr.errors import TableError
-from ssgr.provenance import describe
-from ssgr.tables import Dropped, Problems, read, write
+from ssgr.storage.confidential import link, place
+from ssgr.storage.provenance import describe
+from ssgr.storage.tables import Dropped, Problems, read, write
 
 
 class ProblemsCommand(Strict):

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
+from ssgr.cluster.gpu_lease import keep
 from ssgr.commands.flags import A_MODEL, GPUS, ModelFlag
 from ssgr.config import Constants, Recipe, Strict
-from ssgr.devices import keep
 from ssgr.errors import PruningError
-from ssgr.provenance import describe
-from ssgr.tables import Prompts, TokenSequences, read
+from ssgr.storage.provenance import describe
+from ssgr.storage.tables import Prompts, TokenSequences, read
 
 if TYPE_CHECKING:
     from ssgr.pruning.objective import CalibrationSequence
@@ -52,12 +52,12 @@ class PruneCommand(Strict):
         """Prune and write."""
         if self.gpus is not None:
             keep(self.gpus, f"pruning {self.out.name}")
-        from ssgr.cards.facts import origin_of
-        from ssgr.cards.model import write_card
+        from ssgr.config.sparsity import Sparsity
         from ssgr.pruning.checkpoint import prune_checkpoint
         from ssgr.pruning.checks import check_folders, local_folder
         from ssgr.pruning.output.summary import check_encoding
-        from ssgr.sparsity import Sparsity
+        from ssgr.publish.cards.facts import origin_of
+        from ssgr.publish.cards.model import write_card
 
         held_back = read(self.held_back, TokenSequences, cast=True) if self.held_back else None
         asked = self.model_dump(exclude={"out", "overwrite", "gpus", "spill", "cap_mb"})
@@ -98,7 +98,7 @@ class PruneCommand(Strict):
         return encoding_digest(tokenizer_of(self.model, str(folder)))
 
     def _check_calibration(self, encoding: str) -> None:
-        from ssgr.calibration import check_encoding
+        from ssgr.selection.calibration import check_encoding
 
         for path in filter(None, (self.calibration, self.held_back)):
             check_encoding(path, encoding, self.model.location)

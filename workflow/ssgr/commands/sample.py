@@ -10,19 +10,19 @@ import polars as pl
 from pydantic import Field
 
 from ssgr.alarms import say, unclosed
+from ssgr.cluster.gpu_lease import keep
 from ssgr.commands.flags import GPUS
-from ssgr.confidential import link, place
 from ssgr.config import Model, Sampling, Strict
-from ssgr.devices import keep
 from ssgr.errors import ConfigError, PoolError
-from ssgr.grading.judging import Judging
-from ssgr.locks import only_one
+from ssgr.grading.spec import Judging
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, Shard
-from ssgr.provenance import describe, fingerprint
-from ssgr.settling import Needs
-from ssgr.shared import check_rights
-from ssgr.tables import Problems, Responses, read, read_spec, write
+from ssgr.selection.early_stop import Needs
+from ssgr.storage.confidential import link, place
+from ssgr.storage.locks import only_one
+from ssgr.storage.permissions import check_rights
+from ssgr.storage.provenance import describe, fingerprint
+from ssgr.storage.tables import Problems, Responses, read, read_spec, write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -10,13 +10,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from ssgr.commands.flags import A_MODEL, ModelFlag
 from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
 from ssgr.errors import PoolError, SsgrError
-from ssgr.length_rules import LENGTH_RULES
 from ssgr.pool import receipts
 from ssgr.pool.store import encoding_of
-from ssgr.provenance import describe
-from ssgr.selection import Tally, choose, funnel, merge, tally
-from ssgr.settling import Demand, settled
-from ssgr.tables import (
+from ssgr.selection.early_stop import Demand, settled
+from ssgr.selection.length_rules import LENGTH_RULES
+from ssgr.selection.rules import Tally, choose, funnel, merge, tally
+from ssgr.storage.atomic import write_text
+from ssgr.storage.provenance import describe
+from ssgr.storage.tables import (
     Calibration,
     Candidates,
     Documents,
@@ -27,7 +28,6 @@ from ssgr.tables import (
     read,
     write,
 )
-from ssgr.whole import write_text
 
 COUNTS = "funnel.parquet"
 UNDECIDED = "undecided (stopped early under another grader)"
@@ -164,7 +164,7 @@ class SelectCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Select and write."""
-        from ssgr.calibration import ENCODING
+        from ssgr.selection.calibration import ENCODING
 
         make = self._from_reference if self.length in REFERENCE_LENGTHS else self._from_pool
         calibration, funnel, encoding = make()
@@ -181,8 +181,8 @@ class SelectCommand(Strict):
 
     def _from_pool(self) -> tuple[pl.DataFrame, pl.DataFrame, str | None]:
         """The table, its funnel, and the digest of the tokenizer that made its tokens."""
-        from ssgr.calibration import of_responses
         from ssgr.sampling.tokenizer import encoding_digest, tokenizer_of
+        from ssgr.selection.calibration import of_responses
 
         if self.candidates is None or self.pool is None:
             raise SsgrError(
@@ -197,7 +197,7 @@ class SelectCommand(Strict):
         if self.thinking and self.generator is None:
             encoding = encoding_of(self.pool / part for part in chosen["part"].unique())
             return of_responses(chosen, shards, problems, self.budget), counts, encoding
-        from ssgr.conversion import Conversion
+        from ssgr.sampling.rendering import Conversion
 
         tokenizer = tokenizer_of(self.model)
         convert = Conversion(
@@ -214,9 +214,9 @@ class SelectCommand(Strict):
             yield part.join(rows, on=["problem_id", "sample"], how="semi")
 
     def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame, str | None]:
-        from ssgr.calibration import of_documents, of_solutions
         from ssgr.sampling.prompts import PlainText
         from ssgr.sampling.tokenizer import encoding_digest, tokenizer_of
+        from ssgr.selection.calibration import of_documents, of_solutions
 
         tokenizer = tokenizer_of(self.model)
         plain = PlainText.of(tokenizer)

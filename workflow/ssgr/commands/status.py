@@ -10,7 +10,7 @@ from ssgr.config import Config, Strict
 from ssgr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ssgr.status.asked import Asked
+    from ssgr.monitor.status.asked import Asked
 
 
 class StatusCommand(Strict):
@@ -41,7 +41,7 @@ class StatusCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Look and show; with `--watch` until it is interrupted."""
-        from ssgr.status.showing import Showing
+        from ssgr.monitor.status.showing import Showing
 
         if not self.directory.is_dir():
             raise ConfigError(f"--directory {self.directory}: there is no such folder")
@@ -50,9 +50,9 @@ class StatusCommand(Strict):
         showing.show()
 
     def _asked(self) -> "Asked":
-        from ssgr.status.asked import Asked, asked, check_targets
-        from ssgr.status.look import STAGE_OF
-        from ssgr.status.run import last_run
+        from ssgr.monitor.status.asked import Asked, asked, check_targets
+        from ssgr.monitor.status.look import STAGE_OF
+        from ssgr.monitor.status.run import last_run
 
         if self.config is None:
             run = last_run(self.directory, frozenset(STAGE_OF))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from ssgr.config.base import Name, Strict
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError
-from ssgr.sparsity import Sparsity
 
 if TYPE_CHECKING:
     from ssgr.config.registry import Benchmark

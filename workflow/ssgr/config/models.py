@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ssgr.config.base import Name, Strict
 from ssgr.config.folders import nearest_model
-from ssgr.config.layout import Distributed, Layout, layout
+from ssgr.config.parallelism import Distributed, Layout, layout
 from ssgr.config.problem_sets import whole_revision
 from ssgr.root import ROOT
 

@@ -7,8 +7,8 @@ leave open is judged by math-verify in a child process that is killed at a time 
 import re
 import time
 
-from ssgr.grading.answers import answer_text
 from ssgr.grading.conventions import DEFAULT, Conventions
+from ssgr.grading.extraction import answer_text
 from ssgr.grading.golds import read_gold
 from ssgr.grading.methods import find_method
 from ssgr.grading.verdict import Verdict, VerdictName
@@ -101,7 +101,7 @@ def judge(
     quick = judge_quickly(gold, answer, method, conventions)
     if quick is not None:
         return quick
-    from ssgr.grading.pool import judge_alone
+    from ssgr.grading.workers import judge_alone
 
     return judge_alone(gold, answer or "", conventions, time_limit)
 

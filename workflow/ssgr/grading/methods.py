@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssgr.errors import ConfigError
-from ssgr.grading.answers import boxed_answer, choice_letter, find_pattern
 from ssgr.grading.conventions import Conventions
+from ssgr.grading.extraction import boxed_answer, choice_letter, find_pattern
 from ssgr.grading.names import same_point
 from ssgr.grading.notation import read, spelling
 from ssgr.grading.numbers import Number, equal_numbers, parse_number

@@ -9,10 +9,10 @@ from ssgr.errors import TableError
 from ssgr.grading.conventions import DEFAULT, Conventions
 from ssgr.grading.judge import extract
 from ssgr.grading.methods import find_method
-from ssgr.grading.pool import Pair, judge_pairs
+from ssgr.grading.quality import Quality, measure
 from ssgr.grading.verdict import Verdict
-from ssgr.quality import Quality, measure
-from ssgr.tables import Grades
+from ssgr.grading.workers import Pair, judge_pairs
+from ssgr.storage.tables import Grades
 
 SHOWN = 10
 """Problem ids named in an error."""
@@ -42,7 +42,7 @@ def grade(
         think_open: the tag before the thinking, which the prompt may have written already.
         time_limit: seconds of processor time per answer that needs math-verify.
         workers: child processes at most.
-        earlier: verdicts of math-verify to take over, see ``ssgr.grading.earlier``.
+        earlier: verdicts of math-verify to take over, see ``ssgr.grading.reuse``.
 
     Returns:
         A Grades table sorted by problem_id and sample, with one row per response.

@@ -20,7 +20,7 @@ from ssgr.pool.store import (
     read_receipt,
     receipt_path,
 )
-from ssgr.tables import parse
+from ssgr.storage.tables import parse
 
 R = TypeVar("R", bound=Receipt)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from ssgr.errors import PoolError
-from ssgr.locks import Holder
 from ssgr.pool.store import MANIFEST, numbered
-from ssgr.shared import STAGES, unreadable
+from ssgr.storage.locks import Holder
+from ssgr.storage.permissions import STAGES, unreadable
 
 SHARD = r"\d{6,}-\d{6,}"
 PART = rf"(?P<shard>{SHARD})(?:\.(?P<number>[1-9]\d*))?"

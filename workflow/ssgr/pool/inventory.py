@@ -12,9 +12,9 @@ from typing import TypeVar
 import polars as pl
 
 from ssgr.errors import PoolError
-from ssgr.locks import Holder, holders
 from ssgr.pool.files import Folder, PartName, folders, held
 from ssgr.pool.store import GradesReceipt, Receipt, ResponsesReceipt, read_receipt
+from ssgr.storage.locks import Holder, holders
 
 R = TypeVar("R", bound=Receipt)
 

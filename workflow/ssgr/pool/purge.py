@@ -13,10 +13,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ssgr.errors import PoolError
-from ssgr.holder import user
-from ssgr.locks import holder, holders, take
 from ssgr.pool.files import KINDS, Folder, folders, kind, shard_in
-from ssgr.shared import belongs_to, may_write
+from ssgr.storage.lock_owner import user
+from ssgr.storage.locks import holder, holders, take
+from ssgr.storage.permissions import belongs_to, may_write
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import dataframely as dy
 import polars as pl
 from pydantic import ValidationError
 
-from ssgr import tables
 from ssgr.config import Strict
 from ssgr.errors import PoolError, TableError
 from ssgr.pool.store import DRAW_AGAIN, Receipt
-from ssgr.whole import write_text
+from ssgr.storage import tables
+from ssgr.storage.atomic import write_text
 
 
 class Reference(Strict):

@@ -15,10 +15,10 @@ import polars as pl
 from ssgr.errors import PoolError
 from ssgr.pool import store
 from ssgr.pool.receipts import SampledShard, open_part, refer
-from ssgr.provenance import describe, rows_digest
-from ssgr.settling import Needs, joined
-from ssgr.shared import link, write_text
-from ssgr.tables import Responses
+from ssgr.selection.early_stop import Needs, joined
+from ssgr.storage.permissions import link, write_text
+from ssgr.storage.provenance import describe, rows_digest
+from ssgr.storage.tables import Responses
 
 Parts = list[tuple[Path, store.ResponsesReceipt]]
 

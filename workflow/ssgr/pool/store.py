@@ -14,13 +14,12 @@ import dataframely as dy
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ssgr import tables
 from ssgr.config import Model, Sampling
 from ssgr.errors import PoolError
-from ssgr.holder import user
-from ssgr.provenance import SAMPLING_VERSION, fingerprint
-from ssgr.settling import Needs
-from ssgr.shared import (
+from ssgr.selection.early_stop import Needs
+from ssgr.storage import tables
+from ssgr.storage.lock_owner import user
+from ssgr.storage.permissions import (
     make_folder,
     take_after_folder,
     unreadable,
@@ -28,6 +27,7 @@ from ssgr.shared import (
     whole_file,
     write_text,
 )
+from ssgr.storage.provenance import SAMPLING_VERSION, fingerprint
 
 MANIFEST = "manifest.json"
 ENCODING = "encoding"
@@ -311,7 +311,7 @@ def publish(
 ) -> None:
     """Write a part and its receipt; the part gets its name last, read-only, and never changes.
 
-    Both take after their folder, whatever the umask (`ssgr.shared`).
+    Both take after their folder, whatever the umask (`ssgr.storage.permissions`).
 
     The caller holds the lock under which the part is made: what a killed run left of it is removed.
 

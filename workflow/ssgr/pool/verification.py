@@ -7,11 +7,11 @@ from pathlib import Path
 import polars as pl
 from tqdm import tqdm
 
-from ssgr.locks import Holder, holders
 from ssgr.pool import checks
 from ssgr.pool.files import Folder, folders, held, kind, shard_in
 from ssgr.pool.store import DRAW_AGAIN, MANIFEST, GradesReceipt, ResponsesReceipt
-from ssgr.tables import Grades, Responses
+from ssgr.storage.locks import Holder, holders
+from ssgr.storage.tables import Grades, Responses
 
 KEY = ["problem_id", "sample"]
 MAKE_WHOLE = "Restore the folder and its manifest from a copy, or purge this sampling"

@@ -16,7 +16,7 @@ from ssgr.errors import TableError
 from ssgr.problems import hub
 from ssgr.problems.columns import local_files, read_columns
 from ssgr.problems.order import ordered
-from ssgr.tables import Documents, Problems
+from ssgr.storage.tables import Documents, Problems
 
 __all__ = ["commits", "contents", "files", "load"]
 

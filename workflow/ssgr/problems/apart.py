@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from ssgr.tables import Dropped
+from ssgr.storage.tables import Dropped
 
 RUN = 8
 """Words of a run."""

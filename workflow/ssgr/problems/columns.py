@@ -12,11 +12,11 @@ import polars as pl
 from ssgr.config import Columns
 from ssgr.errors import TableError
 from ssgr.problems.faults import PLACE, SHOWN, Faults
-from ssgr.problems.golds import BESIDE, golds
 from ssgr.problems.options import with_options
 from ssgr.problems.order import first
 from ssgr.problems.reading import ROWS, batches, kind_of, require_columns
-from ssgr.tables import Problems
+from ssgr.problems.reference_answers import BESIDE, golds
+from ssgr.storage.tables import Problems
 
 DOCUMENT = {"document_id": "id", "text": "text"}
 PROBLEM = {

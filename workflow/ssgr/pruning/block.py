@@ -6,6 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.importance import relative_importance
 from ssgr.pruning.matrices import Alike, PrunedMatrix, Pruning, prune_alike, require_finite
@@ -13,7 +14,6 @@ from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.model.loading import swapped
 from ssgr.pruning.permutation import Exchange, best_order, exchangeable, permute_channels
 from ssgr.pruning.recorder import Gather, InputRecorder, captured, execution_groups
-from ssgr.sparsity import Sparsity
 
 # Tokens that output errors are measured on where no Gram matrix is gathered.
 SAMPLE = 512

@@ -14,8 +14,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from ssgr import tables
 from ssgr.config.pruning import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import SsgrError
 from ssgr.pruning.activations import MB, require_room
 from ssgr.pruning.allocation import allocate
@@ -46,7 +46,7 @@ from ssgr.pruning.walk import (
     require_calibration,
     require_same_tokens,
 )
-from ssgr.sparsity import Sparsity
+from ssgr.storage import tables
 
 CHANCE = 2
 """Times the vocabulary: a perplexity above it is worse than chance."""

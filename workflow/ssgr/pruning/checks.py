@@ -7,13 +7,13 @@ import torch
 from huggingface_hub import snapshot_download
 
 from ssgr.config.pruning import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ModelError, PruningError
 from ssgr.pruning.allocation import method
 from ssgr.pruning.masks import require_groups
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.output.summary import MATRICES
-from ssgr.sparsity import Sparsity
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 NOT_NEEDED = ["*.gguf", "*.onnx", "*.pth", "*.h5", "*.msgpack", "onnx/*", "original/*"]

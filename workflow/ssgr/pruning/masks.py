@@ -9,8 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
-from ssgr.sparsity import Sparsity
 
 # Scores sampled to find a threshold among many.
 SAMPLE = 2048

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from ssgr.config.pruning import Objective
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning.factor import condition, refit
 from ssgr.pruning.pruner import Pruner, PrunerSettings
 from ssgr.pruning.pruners import PRUNERS
 from ssgr.pruning.sample import InputSample
 from ssgr.pruning.statistics import InputStatistics, relative_error
-from ssgr.sparsity import Sparsity
 
 UNREACHED = "no calibration token reached it: pruned by magnitude"
 BLIND = "all its inputs are zero on the calibration text: pruned by magnitude"

@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ssgr import locks
 from ssgr.errors import PruningError
 from ssgr.pruning.activations import FULL, no_room
+from ssgr.storage import locks
 
 CHUNK = 2**20
 Json = dict[str, Any]

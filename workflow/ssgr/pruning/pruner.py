@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 
 Needs = Literal["gram", "norm", "none"]
 

@@ -6,12 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ssgr.config.pruning import Recipe
-from ssgr.provenance import code_digest, fingerprint
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.names import modules_of, name_of
 from ssgr.pruning.objective import CalibrationSequence
 from ssgr.pruning.progress import digest
-from ssgr.sparsity import Sparsity
+from ssgr.storage.provenance import code_digest, fingerprint
 
 # Packages that decide the bits of a result, besides our own code.
 DECIDING = ("torch", "transformers")

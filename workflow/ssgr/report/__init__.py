@@ -11,7 +11,7 @@ from pathlib import Path
 from ssgr.config import Config
 from ssgr.report.gather import ReportTables, gather
 from ssgr.report.page import render
-from ssgr.whole import write_text
+from ssgr.storage.atomic import write_text
 
 __all__ = ["ReportTables", "gather", "render", "write_report"]
 

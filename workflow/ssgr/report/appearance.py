@@ -9,7 +9,7 @@ from itertools import cycle
 import polars as pl
 
 from ssgr.config import RUN, Config
-from ssgr.points import DENSE, UNCALIBRATED
+from ssgr.jobs.grid import DENSE, UNCALIBRATED
 
 AVERAGE = "AVG"
 

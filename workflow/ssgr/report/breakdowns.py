@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from ssgr import tables
 from ssgr.config import Config
-from ssgr.labels import setting_name
-from ssgr.points import CHECKPOINT_KEYS, NONE
+from ssgr.config.labels import setting_name
+from ssgr.evaluation.scores import breakdown
+from ssgr.jobs.grid import CHECKPOINT_KEYS, NONE
 from ssgr.report.files import locate
-from ssgr.scores import breakdown
+from ssgr.storage import tables
 
 BY: tuple[Literal["subject", "level"], ...] = ("subject", "level")
 Row = dict[str, Any]
@@ -27,7 +27,7 @@ def breakdowns(results: Path, points: pl.DataFrame, benchmarks: Sequence[str]) -
 
     Args:
         results: folder of the experiment, with ``scores`` and ``problems``.
-        points: as of ``ssgr.points.points``.
+        points: as of ``ssgr.jobs.grid.points``.
         benchmarks: names.
 
     Returns:

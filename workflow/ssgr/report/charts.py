@@ -8,8 +8,8 @@ from dataclasses import replace
 import altair as alt
 import polars as pl
 
-from ssgr.labels import setting_name
-from ssgr.points import DENSE
+from ssgr.config.labels import setting_name
+from ssgr.jobs.grid import DENSE
 from ssgr.report.appearance import INK
 from ssgr.report.drawing import (
     Layout,

@@ -11,10 +11,10 @@ from typing import Any
 
 import polars as pl
 
-from ssgr import statistics
 from ssgr.config import Config
-from ssgr.labels import pruner_name, sparsity_name
-from ssgr.points import CHECKPOINT_KEYS, DENSE
+from ssgr.config.labels import pruner_name, sparsity_name
+from ssgr.evaluation import significance
+from ssgr.jobs.grid import CHECKPOINT_KEYS, DENSE
 from ssgr.report.appearance import AVERAGE
 
 Z_95 = 1.96
@@ -111,7 +111,8 @@ def findings(scores: pl.DataFrame, outcomes: Outcomes) -> list[Finding]:
 
     Args:
         scores: as of ``ReportTables.scores``.
-        outcomes: called with CHECKPOINT_KEYS; returns the columns of `ssgr.outcomes.outcomes`.
+        outcomes: called with CHECKPOINT_KEYS; returns the columns of
+            `ssgr.evaluation.per_problem.outcomes`.
     """
     overall = with_average(scores).filter(pl.col("benchmark") == AVERAGE)
     dense = dict(overall.filter(pl.col("label") == DENSE).select("model", "pass_at_1").iter_rows())
@@ -144,7 +145,7 @@ def _keys(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _lead(best: pl.DataFrame, rival: Mapping[str, Any], outcomes: Outcomes) -> Lead:
-    gap = statistics.difference(best, outcomes(_keys(rival)))
+    gap = significance.difference(best, outcomes(_keys(rival)))
     return Lead(rival["label"], gap.value, gap.low, gap.high)
 
 

@@ -9,9 +9,6 @@ from typing import Any
 import polars as pl
 
 from ssgr.config import Config
-from ssgr.experiments.exhibit import Exhibit
-from ssgr.experiments.table import Entry, Table
-from ssgr.experiments.table import Row as TableRow
 from ssgr.report.appearance import calibration_names, hues_of
 from ssgr.report.breakdowns import sections
 from ssgr.report.findings import Verdict, findings, summary
@@ -19,6 +16,9 @@ from ssgr.report.live import figure, script
 from ssgr.report.provenance import provenance
 from ssgr.report.responses import responses
 from ssgr.report.samples import Sample, confidential
+from ssgr.report.tables.figure import Exhibit
+from ssgr.report.tables.table import Entry, Table
+from ssgr.report.tables.table import Row as TableRow
 from ssgr.report.typesetting import environment, style
 
 EXPORTS = {

@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from ssgr.config import Filters
-from ssgr.fitness import checks, measure_of
 from ssgr.pool import receipts
-from ssgr.tables import Grades, Responses
+from ssgr.selection.filters import checks, measure_of
+from ssgr.storage.tables import Grades, Responses
 
 ANY = "any filter"
 EXAMPLES = 3

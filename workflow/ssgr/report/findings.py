@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from ssgr.experiments.exhibit import Exhibit
-from ssgr.labels import setting_name
+from ssgr.config.labels import setting_name
 from ssgr.report.appearance import AVERAGE
+from ssgr.report.tables.figure import Exhibit
 
 CLAIM = 1.0
 """Points by which two published averages differ when they are said to."""

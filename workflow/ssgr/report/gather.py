@@ -11,10 +11,9 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
-from ssgr import tables
 from ssgr.config import Config
-from ssgr.outcomes import outcomes
-from ssgr.points import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points
+from ssgr.evaluation.per_problem import outcomes
+from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points
 from ssgr.pruning.output.summary import MATRICES
 from ssgr.report import pruning
 from ssgr.report.breakdowns import breakdowns
@@ -22,13 +21,14 @@ from ssgr.report.comparison import Finding, findings
 from ssgr.report.files import locate
 from ssgr.report.samples import Sample, samples
 from ssgr.report.visited import costs, removed, responses, visited
+from ssgr.storage import tables
 
 
 @dataclass(frozen=True)
 class ReportTables:
     """What a report is made of. Shares and scores in [0, 1], lengths in tokens.
 
-    ``scores``: a checkpoint and benchmark a row: the columns of ``ssgr.points.points``, in its
+    ``scores``: a checkpoint and benchmark a row: the columns of ``ssgr.jobs.grid.points``, in its
     order, ``benchmark`` and the Scores columns.
     ``calibrations``: a calibration set a row: model, label, keys, sequences, tokens,
     mean_tokens, problems, correctness_ratio (mean; null if it is not known of every sequence, as

@@ -13,8 +13,8 @@ import altair as alt
 import polars as pl
 
 from ssgr.config import REFERENCE_LENGTHS, Config
-from ssgr.labels import setting_name
-from ssgr.points import NONE
+from ssgr.config.labels import setting_name
+from ssgr.jobs.grid import NONE
 from ssgr.report import breakdowns, charts, pool_charts, pool_statistics, pruning
 from ssgr.report.appearance import AVERAGE, benchmark_names, calibration_names, colours
 from ssgr.report.comparison import compare, headline, with_average

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from ssgr.config import Config
 from ssgr.errors import ReportError
-from ssgr.points import points
+from ssgr.jobs.grid import points
 from ssgr.report.breakdowns import breakdowns
 from ssgr.report.exhibits import CloserLook, render
 from ssgr.report.gather import scores
 from ssgr.report.samples import samples
-from ssgr.whole import write_text
+from ssgr.storage.atomic import write_text
 
 
 def write_paper(results: Path, pool: Path, config: Config, out: Path) -> None:
@@ -27,7 +27,7 @@ def write_paper(results: Path, pool: Path, config: Config, out: Path) -> None:
         PoolError: what a calibration visited of the pool is gone.
         SsgrError: the page cannot be written.
     """
-    from ssgr.experiments.build import build
+    from ssgr.report.tables.build import build
 
     if not config.experiments:
         raise ReportError("the configuration has no `experiments`: there is no table to show")

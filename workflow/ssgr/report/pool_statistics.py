@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ssgr.config import Config
-from ssgr.selection import MARGIN, band
+from ssgr.selection.rules import MARGIN, band
 
 UNKNOWN = "unknown"
 

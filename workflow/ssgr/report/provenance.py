@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from ssgr.config import Benchmark, Config, Source, Strict
-from ssgr.points import weights
-from ssgr.provenance import code_digest
+from ssgr.jobs.grid import weights
 from ssgr.report.citation import entries
 from ssgr.root import ROOT
+from ssgr.storage.provenance import code_digest
 
 SOFTWARE = ("ssgr", "torch", "transformers", "vllm", "math-verify", "polars", "scipy", "altair",
             "vl-convert-python", "snakemake")  # fmt: skip
@@ -82,7 +82,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def _grader() -> str:
-    return code_digest("ssgr.grading", "ssgr.quality")
+    return code_digest("ssgr.grading", "ssgr.grading.quality")
 
 
 def _model(config: Config, name: str) -> Row:

@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from ssgr import tables
-from ssgr.labels import setting_name
+from ssgr.config.labels import setting_name
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, Summary, read_summary
 from ssgr.report import charts
 from ssgr.report.live import figure
+from ssgr.storage import tables
 
 CHECKPOINT: dict[str, Any] = {
     **dict.fromkeys(("weights", "matrices", "flagged", "perplexity_tokens"), pl.Int64),

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from ssgr.config import Config
-from ssgr.labels import setting_name
-from ssgr.points import NONE
+from ssgr.config.labels import setting_name
+from ssgr.jobs.grid import NONE
 
 Row = dict[str, Any]
 

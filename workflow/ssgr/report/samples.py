@@ -11,11 +11,11 @@ from pathlib import Path
 
 import polars as pl
 
-from ssgr import tables
 from ssgr.config import Config, Model
-from ssgr.labels import setting_name
-from ssgr.points import CHECKPOINT_KEYS, NONE
+from ssgr.config.labels import setting_name
+from ssgr.jobs.grid import CHECKPOINT_KEYS, NONE
 from ssgr.report.files import locate
+from ssgr.storage import tables
 
 LONGEST = 6000
 """Characters shown of each end of a thinking, or of an answer."""
@@ -64,7 +64,7 @@ def samples(
     Args:
         results: folder of the experiment, with ``scores`` and ``problems``.
         config: what was run.
-        points: as of ``ssgr.points.points``. Of the pruned ones those of the first model, pruner
+        points: as of ``ssgr.jobs.grid.points``. Of the pruned ones those of the first model, pruner
             and sparsity are shown.
         benchmarks: names; one that is confidential is left out.
         seed: another seed, other problems.

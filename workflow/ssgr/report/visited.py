@@ -6,12 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from ssgr import tables
 from ssgr.config import Config
 from ssgr.errors import ReportError
-from ssgr.points import FROM_POOL, keys_of
+from ssgr.jobs.grid import FROM_POOL, keys_of
 from ssgr.pool import receipts, store
 from ssgr.report import filters
+from ssgr.storage import tables
 
 KEYS = ("model", "source", "verifier")
 """What tells pools apart: whose responses, to what, and how they are judged."""
@@ -24,7 +24,7 @@ def visited(wanted: pl.DataFrame, graded: Sequence[Path], config: Config) -> Vis
     """Return the graded shards of the pools that calibrations are taken from.
 
     Args:
-        wanted: points, as of ``ssgr.points.points``.
+        wanted: points, as of ``ssgr.jobs.grid.points``.
         graded: receipts of graded shards, in their ``key=value`` folders.
         config: what was run.
 

@@ -12,9 +12,8 @@ from tqdm import tqdm
 
 from ssgr.config import Sampling
 from ssgr.errors import TableError
-from ssgr.grading.judging import Judging
-from ssgr.grading.referee import Referee
-from ssgr.sampling.desk import Desk
+from ssgr.grading.online import Referee
+from ssgr.grading.spec import Judging
 from ssgr.sampling.engine import (
     ENGINES,
     Engine,
@@ -28,10 +27,11 @@ from ssgr.sampling.engine import (
 )
 from ssgr.sampling.journal import Journal
 from ssgr.sampling.prompts import PromptFormat, render_prompt
+from ssgr.sampling.scheduler import Desk
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.tokenizer import load_tokenizer, text_decoder, tokenizer_of
-from ssgr.settling import Needs
-from ssgr.tables import Responses
+from ssgr.selection.early_stop import Needs
+from ssgr.storage.tables import Responses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

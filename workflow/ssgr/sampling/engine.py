@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Literal, Protocol
 
 from ssgr.config import Sampling, Server
-from ssgr.config.layout import ONE, Layout
+from ssgr.config.parallelism import ONE, Layout
 from ssgr.errors import ConfigError, ModelError
 
 FinishReason = Literal["stop", "length"]
@@ -131,19 +131,19 @@ class EngineFactory(Protocol):
 
 
 def _transformers(model_folder: str, settings: EngineSettings) -> Engine:
-    from ssgr.sampling.transformers_engine import load
+    from ssgr.sampling.transformers.engine import load
 
     return load(model_folder, settings)
 
 
 def _vllm(model_folder: str, settings: EngineSettings) -> Engine:
-    from ssgr.sampling.vllm_engine import load
+    from ssgr.sampling.vllm.engine import load
 
     return load(model_folder, settings)
 
 
 def _server(model_folder: str, settings: EngineSettings) -> Engine:
-    from ssgr.sampling.server_engine import load
+    from ssgr.sampling.server.engine import load
 
     return load(model_folder, settings)
 

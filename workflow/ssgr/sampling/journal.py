@@ -19,7 +19,7 @@ from typing import BinaryIO
 from ssgr.errors import SsgrError
 from ssgr.sampling.engine import Response
 from ssgr.sampling.records import FRAME, MARKER, framed, next_payload, packed, unpacked
-from ssgr.shared import open_shared
+from ssgr.storage.permissions import open_shared
 
 FORMAT = "ssgr journal 1\n"
 SYNC_INTERVAL = 5.0  # seconds

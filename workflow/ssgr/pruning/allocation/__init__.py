@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ssgr.config.pruning import Recipe
+    from ssgr.config.sparsity import Sparsity
     from ssgr.pruning.model.decoder import Decoder
     from ssgr.pruning.objective import CalibrationSequence
-    from ssgr.sparsity import Sparsity
 
 REGISTERED = re.compile(r"""^@register\(["'](\w+)["'],\s*needs=["'](\w+)["']\)""", re.MULTILINE)
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from ssgr.config.pruning import Recipe
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError, PruningError
 from ssgr.pruning.activations import Activations
 from ssgr.pruning.allocation import allocation_names, needs_sequences
 from ssgr.pruning.gram import full_precision
 from ssgr.pruning.masks import zeros_among
 from ssgr.pruning.objective import CalibrationSequence
-from ssgr.sparsity import Sparsity
 
 if TYPE_CHECKING:
     from ssgr.pruning.model.decoder import Decoder, MatrixShape

@@ -3,12 +3,12 @@
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import PruningError
 from ssgr.pruning.allocation.method import Task
 from ssgr.pruning.pruner import PrunerSettings
 from ssgr.pruning.pruners import pruner_of
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 
 
 def needs_gram(task: Task) -> bool:

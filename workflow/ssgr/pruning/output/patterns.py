@@ -10,11 +10,11 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from ssgr import tables
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ModelError, PruningError
 from ssgr.pruning.model.decoder import Decoder
 from ssgr.pruning.output.summary import MATRICES
-from ssgr.sparsity import Sparsity
+from ssgr.storage import tables
 
 AMPERE = (8, 0)
 """Compute capability from which GPUs have semi-structured kernels."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from ssgr import tables
 from ssgr.pruning.matrices import PrunedMatrix
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Summary
 from ssgr.pruning.progress import write_whole
 from ssgr.pruning.walk import PrunedBlock
+from ssgr.storage import tables
 
 TOLD = 20  # warnings in the summary; the table of matrices has all
 

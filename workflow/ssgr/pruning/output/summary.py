@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ModelError, TableError
-from ssgr.sparsity import Sparsity
 
 MATRICES = "pruning.parquet"
 """A PruningReport: one pruned matrix a row."""

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.masks import lowest_of
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.pruning.support import fitting_step, scaled
-from ssgr.sparsity import Sparsity
 
 # The penalty rho, in units of a scaled input's energy, and the share of iterations in which the
 # mask grows: 15 of 20 in the paper.

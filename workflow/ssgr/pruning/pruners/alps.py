@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.masks import lowest_of
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
 from ssgr.pruning.support import Scaled, fit, fitting_step, scaled
-from ssgr.sparsity import Sparsity
 
 # The penalty rho at first, in units of a scaled input's energy, and iterations between its changes.
 PENALTY, EVERY = 0.1, 3

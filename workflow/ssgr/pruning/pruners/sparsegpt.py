@@ -12,11 +12,11 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.factor import inverse_factor
 from ssgr.pruning.masks import lowest, lowest_along, require_groups, zeros_among
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 
 # Columns substituted one by one; more are halved, and a product carries errors across.
 STEP = 16

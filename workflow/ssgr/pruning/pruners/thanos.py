@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.factor import inverse_factor
 from ssgr.pruning.masks import lowest, lowest_per_group, require_groups, zeros_among
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 
 # Numbers held at once in the systems of some rows: 64 MB in fp32.
 HELD = 2**24

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.masks import lowest_per_group, lowest_per_row, removed
 from ssgr.pruning.pruner import PrunerSettings, register
 from ssgr.pruning.statistics import InputStatistics
-from ssgr.sparsity import Sparsity
 
 
 @register("wanda", needs="norm")

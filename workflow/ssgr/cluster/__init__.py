@@ -1,0 +1,1 @@
+"""GPUs, job sizes, and jobs that span several machines."""

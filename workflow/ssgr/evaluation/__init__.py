@@ -1,0 +1,1 @@
+"""Evaluation: scores of a checkpoint, and how far they can be trusted."""

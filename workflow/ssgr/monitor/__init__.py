@@ -1,0 +1,1 @@
+"""Before and during a run: what it will take, and how far it is."""

@@ -1,0 +1,41 @@
+"""What would stop an experiment at its end, found before anything is computed for it."""
+
+from collections.abc import Iterator
+
+from ssgr.config import Config
+from ssgr.errors import ConfigError, ReportError, TableError
+from ssgr.report.tables.conditions import arms
+from ssgr.report.tables.published import read_published
+
+
+def check_experiments(config: Config) -> None:
+    """Refuse experiments whose table could not be made of what they ask for.
+
+    Raises:
+        ConfigError: lists all of them: differences are to be taken against a calibration that is
+            not shown; two kinds have one label; the best is to be taken of what is not there;
+            there are no such published numbers, or in no such table.
+    """
+    faults = [fault for name in config.experiments for fault in _faults(config, name)]
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _faults(config: Config, name: str) -> Iterator[str]:
+    experiment = config.experiments[name]
+    try:
+        shown = [arm for arm in arms(config, name) if arm.is_calibrated or arm.members]
+    except ReportError as error:
+        yield str(error)
+        return
+    kinds = list(dict.fromkeys(kind for arm in shown for kind in arm.calibrations))
+    if shown and experiment.against and experiment.against not in kinds:
+        yield (
+            f"experiments.{name}.against: {experiment.against!r} is no row of the experiment, "
+            f"so nothing could be compared with it; its rows are {', '.join(kinds)}"
+        )
+    if experiment.published is not None:
+        try:
+            read_published(experiment.published)
+        except (ReportError, TableError) as error:
+            yield f"experiments.{name}.published: {error}"

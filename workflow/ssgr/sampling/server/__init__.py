@@ -1,0 +1,1 @@
+"""The sampling engine that asks OpenAI-compatible servers."""

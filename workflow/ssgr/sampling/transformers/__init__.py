@@ -1,0 +1,1 @@
+"""The sampling engine for any Hugging Face causal language model."""

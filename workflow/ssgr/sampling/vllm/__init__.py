@@ -1,0 +1,1 @@
+"""The sampling engine that runs vLLM."""

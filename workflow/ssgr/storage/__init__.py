@@ -1,0 +1,1 @@
+"""Files: table schemas, atomic writes, permissions, locks, and what made a file."""

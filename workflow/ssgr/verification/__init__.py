@@ -1,0 +1,1 @@
+"""Verification: how far the grading can be trusted."""

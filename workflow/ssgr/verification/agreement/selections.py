@@ -1,0 +1,92 @@
+"""What a calibration would take of a pool if another method had graded it.
+
+All responses that are stored count, as with ``sampling.early_stop: false``. Where sampling has
+stopped early, it is the configured method that it asked: another one lacks the responses that it
+would have had drawn, and the shards that it would have gone on to visit.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from ssgr.config import Budget, Calibration, Filters
+from ssgr.selection.length_rules import AMONG
+from ssgr.selection.rules import tally
+
+RESPONSE = ("problem_id", "sample")
+_LISTED = pl.List(pl.Struct({"problem_id": pl.String, "sample": pl.Int32}))
+OVERLAP: dict[str, pl.DataType | type[pl.DataType]] = {
+    "method": pl.String,
+    **dict.fromkeys(("candidates", "selected", "problems", "responses"), pl.Int64),
+    **dict.fromkeys(("problem_jaccard", "response_jaccard"), pl.Float64),
+    "disputed": pl.Int64,
+    **dict.fromkeys(("gained", "lost"), _LISTED),
+}
+
+
+def regraded(grades: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Return grades with the verdicts of one method in place of theirs, and what follows of it.
+
+    ``verdicts`` are the Verdicts rows of that method; a response without one is left out.
+    """
+    given = verdicts.select(
+        *RESPONSE,
+        pl.col("verdict").cast(grades.schema["verdict"]),
+        correct=pl.col("verdict") == "correct",
+        has_answer=pl.col("extracted").is_not_null(),
+    )
+    kept = grades.drop("verdict", "correct", "has_answer")
+    return kept.join(given, on=RESPONSE, maintain_order="left")
+
+
+def overlap(
+    grades: pl.DataFrame,
+    verdicts: Mapping[str, pl.DataFrame],
+    configured: str,
+    calibration: Calibration,
+    filters: Filters,
+    budget: Budget,
+) -> pl.DataFrame:
+    """Return what each method selects, beside what the configured one does.
+
+    Args:
+        grades: Grades columns, of the problems that the calibration visited.
+        verdicts: Verdicts rows of each method; ``configured`` is among them.
+        configured: the method of the run.
+        calibration: its tau and length rule.
+        filters: quality thresholds.
+        budget: sequences wanted, tokens of each, and the seed of the draw.
+
+    Returns:
+        A row per method: method, candidates (problems that are left to draw from), selected;
+        shared with the selection by ``configured``: problems, responses, and both as Jaccard
+        indices in [0, 1] (1 if both selections are empty); disputed: how many of the selected
+        responses have another verdict by ``configured`` than the length rule asks for; gained and
+        lost: the responses (problem_id, sample) that only this method, only ``configured`` selects.
+    """
+    length, tau = calibration.length, calibration.tau or "1.00"
+    taken: dict[str, pl.DataFrame] = {}
+    left: dict[str, int] = {}
+    for method, rows in verdicts.items():
+        found = tally(regraded(grades, rows), length, tau, filters, budget)
+        taken[method] = found.candidates.head(budget.sequences).select(RESPONSE)
+        left[method] = found.counts["problems"][-1]
+    base = taken[configured]
+    other = verdicts[configured].filter(pl.col("verdict") != AMONG[length])
+    compared = []
+    for method, own in taken.items():
+        problems = len(own.join(base, on="problem_id", how="semi"))
+        responses = len(own.join(base, on=RESPONSE, how="semi"))
+        disputed = len(own.join(other, on=RESPONSE, how="semi"))
+        both = len(own) + len(base)
+        gained = own.join(base, on=RESPONSE, how="anti", maintain_order="left").to_dicts()
+        lost = base.join(own, on=RESPONSE, how="anti", maintain_order="left").to_dicts()
+        jaccards = (_jaccard(problems, both), _jaccard(responses, both))
+        compared.append((method, left[method], len(own), problems, responses, *jaccards, disputed,
+                         gained, lost))  # fmt: skip
+    return pl.DataFrame(compared, schema=OVERLAP, orient="row")
+
+
+def _jaccard(shared: int, sizes: int) -> float:
+    """The Jaccard index of two sets, by how much they share and the sum of their sizes."""
+    return shared / (sizes - shared) if sizes else 1.0
