@@ -509,7 +509,7 @@ def test_the_target_audits_what_was_selected_and_runs_once(experiment: Experimen
     assert not (results / "checkpoints").exists()
     assert "Nothing to be done" in experiment.snakemake("verification")[1]
     check_selection(experiment.directory, verdicts)
-    style = experiment.workflow / "workflow" / "ssgr" / "audit" / "style.css"
+    style = experiment.workflow / "workflow" / "ssgr" / "verification" / "agreement" / "style.css"
     style.write_text(style.read_text() + "\nbody { margin: 0 }\n")
     assert experiment.plan("verification") == {"verification": 1}
     experiment.configure({"run": {**TINY["run"], "calibrations": ["MathR"]}})

@@ -90,12 +90,13 @@ def test_a_second_run_has_nothing_to_do(done: Experiment) -> None:
 
 def test_a_docstring_or_a_comment_reruns_nothing(done: Experiment, edited: Path) -> None:
     said = '"""Table 1, Short."""'
-    replace(edited / "length_rules" / "shortest.py", said, '"""The shortest."""  # Table 1')
+    rule = edited / "selection" / "length_rules" / "shortest.py"
+    replace(rule, said, '"""The shortest."""  # Table 1')
     assert done.plan() == {}
 
 
 def test_selection_code_reruns_selection_and_what_follows(done: Experiment, edited: Path) -> None:
-    replace(edited / "selection.py", "MARGIN = 1e-9", "MARGIN = 2e-9")
+    replace(edited / "selection" / "rules.py", "MARGIN = 1e-9", "MARGIN = 2e-9")
     plan = done.plan()
     assert plan["tally"] == 2
     assert plan["select"] == 4
@@ -106,7 +107,7 @@ def test_selection_code_reruns_selection_and_what_follows(done: Experiment, edit
 
 def test_one_length_rules_code_reruns_what_it_selects(done: Experiment, edited: Path) -> None:
     """One more rule reruns nothing."""
-    rules = edited / "length_rules"
+    rules = edited / "selection" / "length_rules"
     rule = (rules / "shortest.py").read_text()
     (rules / "second.py").write_text(rule.replace('"shortest"', '"second"'))
     assert done.plan() == {}
@@ -117,7 +118,7 @@ def test_one_length_rules_code_reruns_what_it_selects(done: Experiment, edited: 
 
 
 def test_grading_code_regrades_and_samples_no_pool(done: Experiment, edited: Path) -> None:
-    replace(edited / "quality.py", "PERIODS = 3", "PERIODS = 4")
+    replace(edited / "grading" / "quality.py", "PERIODS = 3", "PERIODS = 4")
     plan = done.plan()
     assert plan["grade"] == 2
     assert "sample" not in plan
