@@ -9,9 +9,9 @@ import polars as pl
 
 from small_pool import HUB_MODEL, SmallPool
 from ssgr.config import Config
+from ssgr.jobs.listing import Job, wanted
 from ssgr.monitor.status import Status, look
 from ssgr.monitor.status.states import Place
-from ssgr.monitor.status.wanted import Job, wanted
 
 RUN: dict[str, Any] = {
     "pool": {"shard_size": 4, "wave": 2},

@@ -12,8 +12,9 @@ from snakemake.utils import update_config
 from ssgr.config import Calibration, Pool, Sampling
 from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError
-from ssgr.jobs.grid import is_last, points, wave
+from ssgr.jobs.grid import points
 from ssgr.jobs.validation import load_config
+from ssgr.jobs.waves import is_last, shards
 
 
 @pytest.fixture
@@ -231,11 +232,11 @@ def test_a_sparsity_in_another_unit_is_no_percentage(written: str | float, meant
 
 def test_waves_are_whole_shards_and_do_not_change_as_the_pool_grows() -> None:
     pool = Pool(shard_size=80, wave=2)
-    assert wave(pool, 0) == ["000000-000080", "000080-000160"]
-    assert wave(pool, 1) == ["000160-000240", "000240-000320"]
+    assert shards(pool, 0) == ["000000-000080", "000080-000160"]
+    assert shards(pool, 1) == ["000160-000240", "000240-000320"]
     capped = pool.model_copy(update={"problems": 170})
-    assert wave(capped, 1) == ["000160-000240"]
-    assert wave(capped, 2) == []
+    assert shards(capped, 1) == ["000160-000240"]
+    assert shards(capped, 2) == []
     assert [is_last(capped, k, 1000) for k in (0, 1)] == [False, True]
     assert [is_last(pool, k, 320) for k in (0, 1)] == [False, True]
     assert [is_last(pool, k, 321) for k in (1, 2)] == [False, True]

@@ -35,11 +35,11 @@ from snakemake_traces import (
 )
 from ssgr.__main__ import main
 from ssgr.config import Config
+from ssgr.jobs.listing import Job, wanted
 from ssgr.monitor.status.alive import alive_in
 from ssgr.monitor.status.look import STAGE_OF
 from ssgr.monitor.status.page import render
 from ssgr.monitor.status.run import last_run, marks
-from ssgr.monitor.status.wanted import Job, wanted
 from ssgr.monitor.status.words import of_run
 from ssgr.sampling.journal import Journal
 from ssgr.storage.locks import only_one
@@ -202,7 +202,7 @@ def test_a_failure_that_was_made_good_is_none(folder: Folder) -> None:
 
 
 def test_a_failed_job_of_no_stage_is_shown_too(folder: Folder) -> None:
-    job = Job("verification", "verification/index.html", "verification", "")
+    job = Job("verification", "")
     folder.say(job, "bad\n")
     folder.run(folder.error(job), FAILED_END)
     [failure] = status(folder).failures

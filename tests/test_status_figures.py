@@ -12,6 +12,7 @@ from small_pool import rows
 from snakemake_traces import END, LATER, RUN, Folder, jobs, pool_of, status
 from ssgr.config import Config
 from ssgr.errors import ConfigError
+from ssgr.jobs.listing import Job, wanted
 from ssgr.monitor.status import Journals
 from ssgr.monitor.status.asked import asked
 from ssgr.monitor.status.estimate import Left, Prices, Taken, abreast, estimate
@@ -19,7 +20,6 @@ from ssgr.monitor.status.look import STAGE_OF
 from ssgr.monitor.status.run import Run, last_run
 from ssgr.monitor.status.speed import of_shards
 from ssgr.monitor.status.traces import last_lines, progress, seconds_taken
-from ssgr.monitor.status.wanted import Job, wanted
 from ssgr.monitor.status.words import of_estimate, span
 from ssgr.sampling.engine import Response
 from ssgr.sampling.journal import Journal
@@ -113,7 +113,7 @@ def test_answers_count_by_their_scores(folder: Folder) -> None:
 
 
 def job(rule: str, **keys: str) -> Job:
-    return Job(rule, f"{rule}{keys}", rule, rule, keys)
+    return Job(rule, rule, keys)
 
 
 def test_jobs_cost_what_the_nearest_measured_ones_did() -> None:

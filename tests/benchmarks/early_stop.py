@@ -25,7 +25,7 @@ from ssgr import abacus, problems
 from ssgr.__main__ import main as ssgr
 from ssgr.config import AbacusSet, Budget, Filters, Model, Pool, Sampling
 from ssgr.grading.spec import Judging
-from ssgr.jobs import grid
+from ssgr.jobs.waves import is_last, shards
 from ssgr.selection.early_stop import needs
 from ssgr.storage.tables import Problems, count_rows, write
 
@@ -96,7 +96,7 @@ class Run:
         """Visit waves until this point has its budget, or no problem is left."""
         wave = 0
         while True:
-            graded = [self._graded(shard) for shard in grid.wave(self.pool, wave)]
+            graded = [self._graded(shard) for shard in shards(self.pool, wave)]
             out = self._tally(tau, length, wave)
             self._command(
                 *("tally", "--length", length, "--tau", tau, "--samples", str(self.sampling.n)),
@@ -107,7 +107,7 @@ class Run:
                 *("--out", out),
             )
             enough = count_rows(out) >= self.budget.sequences
-            if enough or grid.is_last(self.pool, wave, count_rows(self.problems)):
+            if enough or is_last(self.pool, wave, count_rows(self.problems)):
                 return wave + 1
             wave += 1
 

@@ -7,9 +7,9 @@ rule abacus:
     output:
         directory(f"{RESULTS}/abacus"),
     log:
-        f"{LOGS}/abacus.log",
+        log_of("abacus"),
     benchmark:
-        f"{COSTS}/abacus.tsv"
+        cost_of("abacus")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1
@@ -29,9 +29,9 @@ use rule abacus as abacus_qwen3 with:
     output:
         directory(f"{RESULTS}/abacus-qwen3"),
     log:
-        f"{LOGS}/abacus-qwen3.log",
+        log_of("abacus_qwen3"),
     benchmark:
-        f"{COSTS}/abacus-qwen3.tsv"
+        cost_of("abacus_qwen3")
     params:
         model="abacus-qwen3",
         code=provenance.code_digest("ssgr.abacus.train"),

@@ -12,13 +12,13 @@ checkpoint tally:
         graded=wave_of_grades,
         before=tally_before,
     output:
-        candidates=f"{TALLY}/candidates.parquet",
-        funnel=f"{TALLY}/funnel.parquet",
-        visited=f"{TALLY}/visited.json",
+        candidates=made(paths.TALLY, "candidates.parquet"),
+        funnel=made(paths.TALLY, "funnel.parquet"),
+        visited=made(paths.TALLY, "visited.json"),
     log:
-        f"{LOGS}/tally/{POINT}/wave={{wave}}.log",
+        log_of("tally"),
     benchmark:
-        f"{COSTS}/tally/{POINT}/wave={{wave}}.tsv"
+        cost_of("tally")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1
@@ -44,17 +44,17 @@ checkpoint tally:
 
 rule select:
     input:
-        problems=SOURCE,
+        problems=made(paths.SOURCE),
         candidates=last_tally,
     output:
-        calibration=f"{CALIBRATION}/calibration.parquet",
-        held_back=f"{CALIBRATION}/held_back.parquet",
-        funnel=f"{CALIBRATION}/funnel.parquet",
-        visited=f"{CALIBRATION}/visited.json",
+        calibration=made(paths.CALIBRATION, "calibration.parquet"),
+        held_back=made(paths.CALIBRATION, "held_back.parquet"),
+        funnel=made(paths.CALIBRATION, "funnel.parquet"),
+        visited=made(paths.CALIBRATION, "visited.json"),
     log:
-        f"{LOGS}/select/{POINT}.log",
+        log_of("select"),
     benchmark:
-        f"{COSTS}/select/{POINT}.tsv"
+        cost_of("select")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

@@ -64,7 +64,7 @@ sys.path.insert(0, PACKAGES)
 import ssgr
 from ssgr.cluster import gpu_lease
 from ssgr.storage import locks, provenance
-from ssgr.jobs import grid
+from ssgr.jobs import grid, paths, waves
 from ssgr import problems
 from ssgr.config import REFERENCE_LENGTHS, RUN, narrowed
 from ssgr.report.tables.check import check_experiments
@@ -159,27 +159,25 @@ except SsgrError as error:
 
 POOL = CONFIG.pool.folder
 RESULTS = CONFIG.results
-SOURCE = f"{RESULTS}/problems/source={{source}}/problems.parquet"
-DROPPED = f"{RESULTS}/problems/source={{source}}/dropped.parquet"
-BENCHMARK = f"{RESULTS}/problems/benchmark={{benchmark}}/problems.parquet"
-RECEIPTS = f"{RESULTS}/receipts"
-SHARD = "model={model}/source={source}/sampling={sampling}/{shard}"
-GRADED = "model={model}/source={source}/sampling={sampling}/verifier={verifier}/{shard}"
-POINT = os.path.join(*(f"{key}={{{key}}}" for key in grid.CALIBRATION_KEYS))
-TALLY = f"{RESULTS}/tally/{POINT}/wave={{wave}}"
-CALIBRATION = f"{RESULTS}/calibration/{POINT}"
-PRUNED = f"{POINT}/pruner={{pruner}}/sparsity={{sparsity}}"
-CHECKPOINT = f"{RESULTS}/checkpoints/{PRUNED}"
-SCORED = f"{PRUNED}/benchmark={{benchmark}}"
-SCORES = f"{RESULTS}/scores/{SCORED}"
-VERDICTS = f"{RESULTS}/verification/model={{model}}/source={{source}}/verdicts.parquet"
-VERIFICATION = f"{RESULTS}/verification/index.html"
-HAND_CHECK = f"{RESULTS}/hand_check/model={{model}}/source={{source}}/index.html"
-REPORT = f"{RESULTS}/report/index.html"
-EXPERIMENT = f"{RESULTS}/experiments/{{experiment}}"
-PAPER = f"{RESULTS}/paper/index.html"
-LOGS = f"{RESULTS}/logs"
-COSTS = f"{RESULTS}/benchmarks"
+REPORT = f"{RESULTS}/{paths.REPORT}"
+PAPER = f"{RESULTS}/{paths.PAPER}"
+
+
+def made(*parts, **keys):
+    """A path of this run, below its results: a pattern, or with keys the file itself."""
+    path = "/".join([RESULTS, *parts])
+    return path.format(**keys) if keys else path
+
+
+def log_of(rule):
+    """The log of a rule's jobs."""
+    return made(paths.log(rule))
+
+
+def cost_of(rule):
+    """What a rule's jobs took."""
+    return made(paths.cost(rule))
+
 
 if workflow.modifier.path_modifier.replace_prefix(REPORT) != REPORT:
     raise WorkflowError(

@@ -4,14 +4,14 @@
 
 rule sample_benchmark:
     input:
-        problems=BENCHMARK,
+        problems=made(paths.BENCHMARK),
         checkpoint=checkpoint,
     output:
-        f"{SCORES}/responses.parquet",
+        made(paths.SCORES, "responses.parquet"),
     log:
-        f"{LOGS}/sample_benchmark/{SCORED}.log",
+        log_of("sample_benchmark"),
     benchmark:
-        f"{COSTS}/sample_benchmark/{SCORED}.tsv"
+        cost_of("sample_benchmark")
     conda:
         evaluation_environment
     threads: model_threads
@@ -44,14 +44,14 @@ rule sample_benchmark:
 
 rule grade_benchmark:
     input:
-        responses=f"{SCORES}/responses.parquet",
-        problems=BENCHMARK,
+        responses=made(paths.SCORES, "responses.parquet"),
+        problems=made(paths.BENCHMARK),
     output:
-        f"{SCORES}/grades.parquet",
+        made(paths.SCORES, "grades.parquet"),
     log:
-        f"{LOGS}/grade_benchmark/{SCORED}.log",
+        log_of("grade_benchmark"),
     benchmark:
-        f"{COSTS}/grade_benchmark/{SCORED}.tsv"
+        cost_of("grade_benchmark")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1
@@ -70,13 +70,13 @@ rule grade_benchmark:
 
 rule score:
     input:
-        f"{SCORES}/grades.parquet",
+        made(paths.SCORES, "grades.parquet"),
     output:
-        f"{SCORES}/scores.parquet",
+        made(paths.SCORES, "scores.parquet"),
     log:
-        f"{LOGS}/score/{SCORED}.log",
+        log_of("score"),
     benchmark:
-        f"{COSTS}/score/{SCORED}.tsv"
+        cost_of("score")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

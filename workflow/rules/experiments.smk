@@ -19,11 +19,11 @@ rule experiment:
     input:
         unpack(experiment_inputs),
     output:
-        directory(EXPERIMENT),
+        directory(made(paths.EXPERIMENT)),
     log:
-        f"{LOGS}/experiment/{{experiment}}.log",
+        log_of("experiment"),
     benchmark:
-        f"{COSTS}/experiment/{{experiment}}.tsv"
+        cost_of("experiment")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1
@@ -46,9 +46,9 @@ rule paper_page:
     output:
         PAPER,
     log:
-        f"{LOGS}/paper.log",
+        log_of("paper_page"),
     benchmark:
-        f"{COSTS}/paper.tsv"
+        cost_of("paper_page")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1
@@ -78,4 +78,4 @@ for experiment_name in CONFIG.experiments:
         name:
             experiment_name
         input:
-            EXPERIMENT.format(experiment=experiment_name),
+            made(paths.EXPERIMENT, experiment=experiment_name),

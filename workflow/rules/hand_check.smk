@@ -12,11 +12,11 @@ rule hand_check_page:
     input:
         unpack(visited_of_pool),
     output:
-        HAND_CHECK,
+        made(paths.HAND_CHECK),
     log:
-        f"{LOGS}/hand_check/model={{model}}/source={{source}}.log",
+        log_of("hand_check_page"),
     benchmark:
-        f"{COSTS}/hand_check/model={{model}}/source={{source}}.tsv"
+        cost_of("hand_check_page")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

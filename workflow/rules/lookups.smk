@@ -59,12 +59,12 @@ def budget_of_point(wildcards):
 
 def pool_shard(wildcards):
     """The shard's file in the pool, which the job makes unless it is there."""
-    return f"{POOL}/responses/{SHARD}.parquet".format(**wildcards)
+    return f"{POOL}/{paths.POOL_RESPONSES}".format(**wildcards)
 
 
 def grades_folder(wildcards):
     """The pool's folder of grades by this grader: how it judges, and its code."""
-    folder = os.path.dirname(f"{POOL}/grades/{SHARD}".format(**wildcards))
+    folder = os.path.dirname(f"{POOL}/grades/{paths.SHARD}".format(**wildcards))
     return f"{folder}/grader={judging_by(wildcards).digest}"
 
 
@@ -81,7 +81,7 @@ def source_needs(wildcards):
 
 def problems_of_shard(wildcards):
     """What this shard asks, if its source's problems are at hand already."""
-    file = Path(SOURCE.format(source=wildcards.source))
+    file = Path(made(paths.SOURCE, source=wildcards.source))
     if not file.is_file():
         return None
     first, last = map(int, wildcards.shard.split("-"))
@@ -111,7 +111,7 @@ def is_in_the_pool(wildcards):
     Several params and resources ask: it is looked up again when files have come or gone.
     """
     shard = pool_shard(wildcards)
-    places = filter(None, [shard, in_base(shard), SOURCE.format(**wildcards)])
+    places = filter(None, [shard, in_base(shard), made(paths.SOURCE, **wildcards)])
     folders = tuple(changed(os.path.dirname(place)) for place in places)
     return holds_shard(tuple(wildcards.items()), folders)
 
@@ -170,12 +170,12 @@ def shard_state(wildcards):
 def wave_of_grades(wildcards):
     """The graded shards of this wave, of the model that generates."""
     return expand(
-        f"{RECEIPTS}/grades/{GRADED}.json",
+        made(paths.GRADES),
         model=wildcards.generator,
         source=wildcards.source,
         sampling=CONFIG.sampling.key,
         verifier=wildcards.verifier,
-        shard=grid.wave(CONFIG.pool, int(wildcards.wave)),
+        shard=waves.shards(CONFIG.pool, int(wildcards.wave)),
     )
 
 
@@ -185,7 +185,7 @@ def tally_before(wildcards):
     if before < 0:
         return []
     keys = {**wildcards, "wave": f"{before:04d}"}
-    return f"{TALLY}/candidates.parquet".format(**keys)
+    return made(paths.TALLY, "candidates.parquet", **keys)
 
 
 def tally_flags(wildcards, input):
@@ -210,19 +210,18 @@ def tallies(keys):
         wave = len(found)
         tally = checkpoints.tally.get(**keys, wave=f"{wave:04d}").output.candidates
         found.append(tally)
-        if is_enough(Path(tally), Path(SOURCE.format(source=keys["source"])), wave):
+        if is_enough(
+            Path(tally), Path(made(paths.SOURCE, source=keys["source"])), wave
+        ):
             return found
 
 
-def is_enough(tally, problems, wave):
-    """Whether a tally has its budget or is hopeless, or the wave was the last of the source."""
+def is_enough(tally, source, wave):
+    """Whether a calibration stops after a wave."""
     try:
-        found = count_rows(tally)
-        hopeless = not found and wave + 1 >= CONFIG.pool.give_up
-        if found >= CONFIG.budget.sequences or hopeless:
-            return True
-        visible = problems.is_file()  # else it is made again before the next wave
-        return visible and grid.is_last(CONFIG.pool, wave, count_rows(problems))
+        # problems that are not there are made again before the next wave
+        problems = count_rows(source) if source.is_file() else None
+        return waves.is_enough(CONFIG, wave, count_rows(tally), problems)
     except SsgrError as error:
         raise WorkflowError(str(error)) from None
 
@@ -359,7 +358,7 @@ def benchmark_files(wildcards):
 def kept_apart(wildcards):
     """The problems of the benchmarks that a source must not hold."""
     names = CONFIG.sources[wildcards.source].apart_from
-    return [BENCHMARK.format(benchmark=name) for name in names]
+    return [made(paths.BENCHMARK, benchmark=name) for name in names]
 
 
 def apart_flags(wildcards, input, output):
@@ -462,7 +461,7 @@ def calibration_set(wildcards):
     if wildcards.source == "none":
         return []
     names = ("calibration.parquet", "held_back.parquet", "funnel.parquet")
-    return [f"{CALIBRATION}/{name}" for name in names]
+    return [made(paths.CALIBRATION, name) for name in names]
 
 
 def calibration_flag(wildcards, input):
@@ -496,7 +495,7 @@ def pruner_code(wildcards):
 
 def checkpoint(wildcards):
     """The pruned folder; nothing for the dense model, which the registry knows."""
-    return [] if wildcards.pruner == "none" else CHECKPOINT.format(**wildcards)
+    return [] if wildcards.pruner == "none" else made(paths.CHECKPOINT, **wildcards)
 
 
 def checkpoint_flag(wildcards, input):
@@ -521,7 +520,7 @@ def paper_inputs(wildcards):
             "the configuration has no `experiments`: there is no table to make"
         )
     return results_of(names) | {
-        "experiments": [EXPERIMENT.format(experiment=n) for n in names]
+        "experiments": [made(paths.EXPERIMENT, experiment=n) for n in names]
     }
 
 
@@ -562,7 +561,7 @@ def results_of(names):
         grid.points(CONFIG, *names).drop("label").unique(maintain_order=True).to_dicts()
     )
     scores = [
-        f"{SCORES}/scores.parquet".format(**key, benchmark=benchmark)
+        made(paths.SCORES, "scores.parquet", **key, benchmark=benchmark)
         for name in names
         for key in grid.points(CONFIG, name).to_dicts()
         for benchmark in CONFIG.selection(name).benchmarks
@@ -570,9 +569,11 @@ def results_of(names):
     benchmarks = {each for name in names for each in CONFIG.selection(name).benchmarks}
     return {
         "scores": list(dict.fromkeys(scores)),
-        "problems": [BENCHMARK.format(benchmark=each) for each in sorted(benchmarks)],
+        "problems": [
+            made(paths.BENCHMARK, benchmark=each) for each in sorted(benchmarks)
+        ],
         "checkpoints": [
-            CHECKPOINT.format(**key) for key in keys if key["pruner"] != "none"
+            made(paths.CHECKPOINT, **key) for key in keys if key["pruner"] != "none"
         ],
         "funnels": sets_of_run(keys, "funnel.parquet"),
         "sets": sets_of_run(keys, "calibration.parquet"),
@@ -583,7 +584,7 @@ def results_of(names):
 def sets_of_run(keys, name):
     """A file of every calibration set of the run."""
     files = [
-        f"{CALIBRATION}/{name}".format(**key) for key in keys if key["source"] != "none"
+        made(paths.CALIBRATION, name, **key) for key in keys if key["source"] != "none"
     ]
     return sorted(set(files))
 
@@ -602,8 +603,8 @@ def visited_of_pool(wildcards):
         if (key["generator"], key["source"]) == (wildcards.model, wildcards.source)
     ]
     return {
-        "visited": [f"{CALIBRATION}/visited.json".format(**key) for key in keys],
-        "problems": SOURCE.format(source=wildcards.source),
+        "visited": [made(paths.CALIBRATION, "visited.json", **key) for key in keys],
+        "problems": made(paths.SOURCE, source=wildcards.source),
     }
 
 
@@ -617,9 +618,9 @@ def audited_pools(wildcards):
             "verifier in `calibrations`."
         )
     return {
-        "verdicts": sorted({of_generator(VERDICTS, key) for key in keys}),
-        "problems": sorted({SOURCE.format(**key) for key in keys}),
-        "visited": [f"{CALIBRATION}/visited.json".format(**key) for key in keys],
+        "verdicts": sorted({of_generator(paths.VERDICTS, key) for key in keys}),
+        "problems": sorted({made(paths.SOURCE, **key) for key in keys}),
+        "visited": [made(paths.CALIBRATION, "visited.json", **key) for key in keys],
     }
 
 
@@ -641,9 +642,9 @@ def hand_check_pages(wildcards):
             "no calibration of this run is taken from a model's responses: there are no verdicts "
             "to check. Of a benchmark's: `ssgr hand-check --responses … --grades … --problems …`"
         )
-    return sorted({of_generator(HAND_CHECK, key) for key in keys})
+    return sorted({of_generator(paths.HAND_CHECK, key) for key in keys})
 
 
 def of_generator(path, key):
     """A file about the responses that a calibration set is taken from."""
-    return path.format(model=key["generator"], source=key["source"])
+    return made(path, model=key["generator"], source=key["source"])

@@ -4,7 +4,7 @@
 
 rule plan:
     log:
-        f"{LOGS}/plan.log",
+        log_of("plan"),
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

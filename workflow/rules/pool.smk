@@ -11,13 +11,13 @@
 # refused, by this job if the source's entry has changed, and by grading in any case.
 rule sample:
     input:
-        problems=ancient(SOURCE),
+        problems=ancient(made(paths.SOURCE)),
     output:
-        f"{RECEIPTS}/responses/{SHARD}.json",
+        made(paths.RESPONSES),
     log:
-        f"{LOGS}/sample/{SHARD}.log",
+        log_of("sample"),
     benchmark:
-        f"{COSTS}/sample/{SHARD}.tsv"
+        cost_of("sample")
     priority: 10  # a wave ends when its last shard does: before anything else
     conda:
         sampling_environment
@@ -60,14 +60,14 @@ rule sample:
 
 rule grade:
     input:
-        responses=f"{RECEIPTS}/responses/{SHARD}.json",
-        problems=SOURCE,
+        responses=made(paths.RESPONSES),
+        problems=made(paths.SOURCE),
     output:
-        f"{RECEIPTS}/grades/{GRADED}.json",
+        made(paths.GRADES),
     log:
-        f"{LOGS}/grade/{GRADED}.log",
+        log_of("grade"),
     benchmark:
-        f"{COSTS}/grade/{GRADED}.tsv"
+        cost_of("grade")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

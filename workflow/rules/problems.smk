@@ -10,12 +10,12 @@ rule source_problems:
         files=source_files,
         apart_from=kept_apart,
     output:
-        problems=SOURCE,
-        dropped=DROPPED,
+        problems=made(paths.SOURCE),
+        dropped=made(paths.DROPPED),
     log:
-        f"{LOGS}/problems/source={{source}}.log",
+        log_of("source_problems"),
     benchmark:
-        f"{COSTS}/problems/source={{source}}.tsv"
+        cost_of("source_problems")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1
@@ -38,11 +38,11 @@ use rule source_problems as benchmark_problems with:
     input:
         files=benchmark_files,
     output:
-        problems=BENCHMARK,
+        problems=made(paths.BENCHMARK),
     log:
-        f"{LOGS}/problems/benchmark={{benchmark}}.log",
+        log_of("benchmark_problems"),
     benchmark:
-        f"{COSTS}/problems/benchmark={{benchmark}}.tsv"
+        cost_of("benchmark_problems")
     params:
         data=benchmark_data,
         contents=benchmark_contents,

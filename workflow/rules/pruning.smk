@@ -7,11 +7,11 @@ rule prune:
     input:
         calibration_set,
     output:
-        directory(CHECKPOINT),
+        directory(made(paths.CHECKPOINT)),
     log:
-        f"{LOGS}/prune/{PRUNED}.log",
+        log_of("prune"),
     benchmark:
-        f"{COSTS}/prune/{PRUNED}.tsv"
+        cost_of("prune")
     priority: 5  # answers wait for it: before answers that nothing waits for
     conda:
         "../../envs/ssgr.yaml"

@@ -9,9 +9,9 @@ rule report:
     output:
         REPORT,
     log:
-        f"{LOGS}/report.log",
+        log_of("report"),
     benchmark:
-        f"{COSTS}/report.tsv"
+        cost_of("report")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

@@ -8,9 +8,9 @@ rule smollm2:
     output:
         directory("models/smollm2"),
     log:
-        f"{LOGS}/smollm2.log",
+        log_of("smollm2"),
     benchmark:
-        f"{COSTS}/smollm2.tsv"
+        cost_of("smollm2")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

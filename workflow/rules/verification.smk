@@ -7,11 +7,11 @@ rule verdicts:
     input:
         unpack(visited_of_pool),
     output:
-        VERDICTS,
+        made(paths.VERDICTS),
     log:
-        f"{LOGS}/verdicts/model={{model}}/source={{source}}.log",
+        log_of("verdicts"),
     benchmark:
-        f"{COSTS}/verdicts/model={{model}}/source={{source}}.tsv"
+        cost_of("verdicts")
     conda:
         "../../envs/ssgr.yaml"
     threads: 8
@@ -35,11 +35,11 @@ rule verification:
     input:
         unpack(audited_pools),
     output:
-        VERIFICATION,
+        made(paths.VERIFICATION),
     log:
-        f"{LOGS}/verification.log",
+        log_of("verification"),
     benchmark:
-        f"{COSTS}/verification.tsv"
+        cost_of("verification")
     conda:
         "../../envs/ssgr.yaml"
     threads: 1

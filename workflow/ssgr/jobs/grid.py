@@ -7,11 +7,10 @@ at a point is ``none``.
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 
 import polars as pl
 
-from ssgr.config import RUN, Benchmark, Calibration, Config, Model, Pool, Selection, Source
+from ssgr.config import RUN, Benchmark, Calibration, Config, Model, Selection, Source
 from ssgr.grading.methods import MethodName
 from ssgr.grading.spec import Judging
 from ssgr.pool.store import SOURCE_OF_MODEL, turns_set
@@ -117,37 +116,6 @@ def pools(config: Config, *names: str) -> list[tuple[str, str]]:
         if not entry.is_reference
     }
     return sorted(asked)
-
-
-def keys_of(path: Path) -> dict[str, str]:
-    """Return the ``key=value`` folders of a file's path."""
-    folders = path.parts[:-1]
-    return {key: value for key, found, value in (part.partition("=") for part in folders) if found}
-
-
-def files_by_keys(root: Path, name: str) -> dict[frozenset[tuple[str, str]], Path]:
-    """Return every file of a name under a folder, by the keys of its folders below it."""
-    found = sorted(root.rglob(name))
-    return {frozenset(keys_of(path.relative_to(root)).items()): path for path in found}
-
-
-def wave(pool: Pool, number: int) -> list[str]:
-    """Return the shards of a wave, as ranges of a source's rows: ``000000-000064`` …
-
-    A wave may reach beyond the source's end, where shards are cut or empty; it does not reach
-    beyond ``pool.problems``, but for the rest of a shard. A shard's name depends on neither, so
-    that a pool grows without sampling anything again.
-    """
-    first = number * pool.wave
-    rows = [(k * pool.shard_size, (k + 1) * pool.shard_size) for k in
-            range(first, first + pool.wave)]  # fmt: skip
-    return [f"{a:06d}-{b:06d}" for a, b in rows if pool.problems is None or a < pool.problems]
-
-
-def is_last(pool: Pool, number: int, problems: int) -> bool:
-    """Whether no wave follows ``number``, for a source of so many problems."""
-    end = (number + 1) * pool.wave * pool.shard_size
-    return end >= min(problems, pool.problems or problems)
 
 
 def source_of_model(model: Model) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 
 from ssgr.config import Model
 from ssgr.errors import SsgrError, TableError
-from ssgr.jobs.grid import keys_of
+from ssgr.jobs.paths import keys_of
 from ssgr.publish.cards.dataset import DatasetFacts, dataset_card
 from ssgr.publish.cards.facts import FUNNEL, name_of
 from ssgr.storage.atomic import whole_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ssgr.errors import ReportError
-from ssgr.jobs.grid import files_by_keys
+from ssgr.jobs.paths import files_by_keys
 
 
 def locate(root: Path, name: str, wanted: pl.DataFrame) -> Sequence[Path]:

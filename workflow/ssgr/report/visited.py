@@ -8,7 +8,8 @@ import polars as pl
 
 from ssgr.config import Config
 from ssgr.errors import ReportError
-from ssgr.jobs.grid import FROM_POOL, keys_of
+from ssgr.jobs.grid import FROM_POOL
+from ssgr.jobs.paths import keys_of
 from ssgr.pool import receipts, store
 from ssgr.report import filters
 from ssgr.storage import tables

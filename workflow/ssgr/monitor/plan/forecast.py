@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ssgr.config import Config
 from ssgr.jobs import grid
+from ssgr.jobs.waves import shards
 from ssgr.monitor.plan.rates import Rate, retention
 from ssgr.pool import store
 from ssgr.pool.files import parts_among
@@ -116,8 +117,8 @@ def _until(config: Config, visited: float | None, problems: int | None) -> list[
 
 
 def _waves(config: Config, count: int, problems: int | None) -> list[str]:
-    shards = [shard for wave in range(count) for shard in grid.wave(config.pool, wave)]
-    return [shard for shard in shards if size(shard, problems)]
+    named = [shard for wave in range(count) for shard in shards(config.pool, wave)]
+    return [shard for shard in named if size(shard, problems)]
 
 
 def _graded_parts(pool: Path, key: str, digest: str) -> tuple[list[Path], str]:

@@ -15,9 +15,9 @@ import yaml
 
 from ssgr.config import Config
 from ssgr.errors import ConfigError
+from ssgr.jobs.listing import PAPER, REPORT
 from ssgr.jobs.validation import load_config
 from ssgr.monitor.status.run import Run
-from ssgr.monitor.status.wanted import PAPER, REPORT
 from ssgr.root import ROOT
 
 NAMED = re.compile(r"PosixPath\('([^']*)'\)")

@@ -6,7 +6,7 @@ Nothing is guessed: a kind of job that has never run is named as missing in the 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ssgr.monitor.status.wanted import STAGES, Job
+from ssgr.jobs.listing import STAGES, Job
 
 RECENT = 3600.0  # seconds back from now over which jobs side by side are counted
 SHORTEST = 10.0  # seconds of a run that say nothing yet of its pace

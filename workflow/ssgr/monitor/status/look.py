@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssgr.config import Config
+from ssgr.jobs.listing import STAGES, Wanted, wanted
 from ssgr.monitor.status import traces
 from ssgr.monitor.status.drawing import Costs, Drawing, drawings
 from ssgr.monitor.status.estimate import RECENT, Estimate, Left, Prices, Taken, abreast, estimate
 from ssgr.monitor.status.run import JobError, Run, last_run
 from ssgr.monitor.status.speed import Journals, of_shards
 from ssgr.monitor.status.states import Place, Seen, states
-from ssgr.monitor.status.wanted import STAGES, Wanted, wanted
 
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 

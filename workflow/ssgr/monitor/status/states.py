@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from ssgr.config import Config
+from ssgr.jobs.listing import Job
 from ssgr.monitor.status import traces
 from ssgr.monitor.status.run import BEFORE, JobError, Mark, Run, marks
-from ssgr.monitor.status.wanted import Job
 from ssgr.storage.locks import Holder
 
 State = Literal["done", "running", "submitted", "failed", "broken off", "to do"]

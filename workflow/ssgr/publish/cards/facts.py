@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ssgr.config import Model
 from ssgr.errors import ReportError, TableError
-from ssgr.jobs.grid import CHECKPOINT_KEYS, NONE, keys_of
+from ssgr.jobs.grid import CHECKPOINT_KEYS, NONE
+from ssgr.jobs.paths import keys_of
 from ssgr.pruning.model.weights import WeightFiles
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Summary, read_summary
 from ssgr.storage import tables

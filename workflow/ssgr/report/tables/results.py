@@ -12,7 +12,7 @@ import polars as pl
 
 from ssgr.errors import ReportError
 from ssgr.evaluation import significance
-from ssgr.jobs.grid import files_by_keys
+from ssgr.jobs.paths import files_by_keys
 from ssgr.pool import receipts, store
 from ssgr.report.tables.conditions import Arm, Draw
 from ssgr.storage import tables

@@ -11,7 +11,8 @@ import polars as pl
 
 from ssgr.config import Calibration, Config
 from ssgr.errors import ReportError
-from ssgr.jobs.grid import CALIBRATION_KEYS, judged_by_source, keys_of, points
+from ssgr.jobs.grid import CALIBRATION_KEYS, judged_by_source, points
+from ssgr.jobs.paths import keys_of
 from ssgr.pool import receipts
 from ssgr.storage.tables import Grades, Problems, Responses, Verdicts, read
 

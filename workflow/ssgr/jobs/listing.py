@@ -4,15 +4,16 @@ Enumerated from the configuration alone, as far as it says so; how many shards a
 calibration needs is known when it has its budget, and estimated from what it found until then.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from ssgr.config import RUN, Config
-from ssgr.jobs import grid
-from ssgr.monitor.status.waves import Waves, waves
+from ssgr.jobs import grid, paths
+from ssgr.jobs.waves import Waves, waves
 
 PAPER, REPORT = "paper", "report"
 STAGES = {
@@ -33,17 +34,21 @@ Keys = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a rule.
-
-    ``output`` is its first output and ``place`` the name of its log and cost without suffix, both
-    below the results; ``name`` is what a person calls it. ``keys`` are its wildcards.
-    """
+    """A job of a rule: its wildcards, and what a person calls it."""
 
     rule: str
-    output: str
-    place: str
     name: str
     keys: Keys = field(default_factory=dict)
+
+    @cached_property
+    def output(self) -> str:
+        """Its first output, below the results."""
+        return paths.OUTPUTS[self.rule].format(**self.keys)
+
+    @cached_property
+    def place(self) -> str:
+        """The name of its log and cost without suffix, below the folders of these."""
+        return paths.PLACES[self.rule].format(**self.keys)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def wanted(config: Config, results: Path, targets: Sequence[str] = ()) -> Wanted
         pl.col("source") != grid.NONE
     )
     found = {
-        _path(row, grid.CALIBRATION_KEYS): waves(config, results, row)
+        paths.POINT.format(**row): waves(config, results, row)
         for row in sets.filter(grid.FROM_POOL).iter_rows(named=True)
     }
     settled = all(one.settled for one in found.values())
@@ -95,68 +100,46 @@ def wanted(config: Config, results: Path, targets: Sequence[str] = ()) -> Wanted
     return Wanted(tuple({job.output: job for job in jobs}.values()), frozenset(unsure))
 
 
-def _path(keys: Keys, names: Iterable[str]) -> str:
-    """The ``key=value`` folders of a point."""
-    return "/".join(f"{name}={keys[name]}" for name in names)
-
-
 def _problems(config: Config, names: Sequence[str], sets: pl.DataFrame) -> Iterator[Job]:
     sources = sets["source"].unique(maintain_order=True).to_list()
     benchmarks = {one for name in names for one in config.selection(name).benchmarks}
     benchmarks |= {one for name in sources for one in config.sources[name].apart_from}
     for kind, found in (("source", sources), ("benchmark", sorted(benchmarks))):
         for name in found:
-            place = f"problems/{kind}={name}"
-            yield Job(f"{kind}_problems", f"{place}/problems.parquet", place, name, {kind: name})
+            yield Job(f"{kind}_problems", name, {kind: name})
 
 
 def _pools(config: Config, sets: pl.DataFrame, found: Mapping[str, Waves]) -> Iterator[Job]:
     """Shards of responses, and their grades by each verifier that a calibration names."""
     for row in sets.filter(grid.FROM_POOL).iter_rows(named=True):
         model, source, verifier = row["generator"], row["source"], row["verifier"]
-        keys = {"model": model, "source": source, "sampling": config.sampling.key}
-        drawn, name = _path(keys, keys), f"{model} · {source}"
-        for shard in found[_path(row, grid.CALIBRATION_KEYS)].shards:
-            at, of = f"{drawn}/{shard}", keys | {"shard": shard}
-            yield Job("sample", f"receipts/responses/{at}.json", f"sample/{at}",
-                      f"{name} · {shard}", of)  # fmt: skip
-            at = f"{drawn}/verifier={verifier}/{shard}"
-            yield Job("grade", f"receipts/grades/{at}.json", f"grade/{at}",
-                      f"{name} · {shard} by {verifier}", of | {"verifier": verifier})  # fmt: skip
+        pool = {"model": model, "source": source, "sampling": config.sampling.key}
+        for shard in found[paths.POINT.format(**row)].shards:
+            name, keys = f"{model} · {source} · {shard}", pool | {"shard": shard}
+            yield Job("sample", name, keys)
+            yield Job("grade", f"{name} by {verifier}", keys | {"verifier": verifier})
 
 
 def _calibrations(sets: pl.DataFrame, found: Mapping[str, Waves]) -> Iterator[Job]:
     for row in sets.iter_rows(named=True):
-        point = _path(row, grid.CALIBRATION_KEYS)
-        name = f"{row['model']} · {row['label']}"
-        for number in range(found[point].count if point in found else 0):
-            at = f"tally/{point}/wave={number:04d}"
-            yield Job("tally", f"{at}/candidates.parquet", at, f"{name} · wave {number}", row)
-        yield Job(
-            "select", f"calibration/{point}/calibration.parquet", f"select/{point}", name, row
-        )
+        point, name = paths.POINT.format(**row), f"{row['model']} · {row['label']}"
+        for wave in range(found[point].count if point in found else 0):
+            yield Job("tally", f"{name} · wave {wave}", row | {"wave": f"{wave:04d}"})
+        yield Job("select", name, row)
 
 
 def _checkpoints(chosen: pl.DataFrame) -> Iterator[Job]:
     for row in chosen.filter(pl.col("pruner") != grid.NONE).iter_rows(named=True):
-        point = _path(row, grid.CHECKPOINT_KEYS)
-        yield Job("prune", f"checkpoints/{point}", f"prune/{point}", _called(row), row)
+        yield Job("prune", _called(row), row)
 
 
 def _scores(config: Config, names: Sequence[str]) -> Iterator[Job]:
     for name in names:
         for row in grid.points(config, name).iter_rows(named=True):
             for benchmark in config.selection(name).benchmarks:
-                keys = row | {"benchmark": benchmark}
-                point = _path(keys, (*grid.CHECKPOINT_KEYS, "benchmark"))
-                called = f"{_called(row)} · {benchmark}"
-                for rule, table in (
-                    ("sample_benchmark", "responses"),
-                    ("grade_benchmark", "grades"),
-                    ("score", "scores"),
-                ):
-                    output = f"scores/{point}/{table}.parquet"
-                    yield Job(rule, output, f"{rule}/{point}", called, keys)
+                for rule in ("sample_benchmark", "grade_benchmark", "score"):
+                    keys = row | {"benchmark": benchmark}
+                    yield Job(rule, f"{_called(row)} · {benchmark}", keys)
 
 
 def _called(row: Keys) -> str:
@@ -170,7 +153,7 @@ def _pages(config: Config, targets: Sequence[str]) -> Iterator[Job]:
     asked = {config.target if target == "all" else target for target in targets or ("all",)}
     for name in config.experiments:
         if asked & {PAPER, name}:
-            yield Job("experiment", f"experiments/{name}", f"experiment/{name}", name)
+            yield Job("experiment", name, {"experiment": name})
     for page, rule in ((PAPER, "paper_page"), (REPORT, "report")):
         if page in asked:
-            yield Job(rule, f"{page}/index.html", page, f"the {page}'s page")
+            yield Job(rule, f"the {page}'s page")
