@@ -10,7 +10,8 @@ import polars as pl
 from small_pool import SmallPool
 from ssgr.config import REFERENCE_LENGTHS, RUN, AbacusSet, Config
 from ssgr.evaluation.scores import score
-from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points, wave
+from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points
+from ssgr.jobs.waves import shards
 from ssgr.pool import receipts, store
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Perplexity, Summary
 from ssgr.selection import early_stop
@@ -178,7 +179,7 @@ def write_pools(results: Path, pool: Path, config: Config, rng: np.random.Genera
     sources = {entry.source for entry in entries if entry.length not in REFERENCE_LENGTHS}
     for model in config.run.models:
         for source in sorted(sources):
-            for shard in wave(config.pool, 0):
+            for shard in shards(config.pool, 0):
                 first, last = (int(end) for end in shard.split("-"))
                 grades = make_grades(rng, 1.2, last - first, config.sampling.n)
                 named = grades.with_columns(problem_id=f"{shard}/" + pl.col("problem_id"))
