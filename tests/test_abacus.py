@@ -2,27 +2,36 @@
 
 import hashlib
 import json
+import os
 import re
-from itertools import islice, pairwise
+import subprocess
+import sys
+from itertools import islice, pairwise, product
+from operator import itemgetter
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
+import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ssgr import abacus
-from ssgr.abacus import mixture, prose, train
-from ssgr.abacus.arithmetic import worked
-from ssgr.abacus.audit import is_correct, judged, spread
-from ssgr.abacus.benchmarks import LEVELS
-from ssgr.abacus.dice import Dice
-from ssgr.abacus.muon import orthogonalise
-from ssgr.abacus.phrases import HELD_OUT, HELD_OUT_WORDS, TRAINED
-from ssgr.abacus.reasoning import PHASES, Style, respond
-from ssgr.abacus.stories import Story, draw_story, role_of
-from ssgr.errors import SsgrError
+import recipe
+import ssgr
+from recipe import mixture, prose, ship, train
+from recipe.arithmetic import worked
+from recipe.audit import is_correct, judged, spread
+from recipe.benchmarks import LEVELS
+from recipe.dice import Dice
+from recipe.muon import orthogonalise
+from recipe.phrases import HELD_OUT, HELD_OUT_WORDS, TRAINED
+from recipe.reasoning import PHASES, Style, respond
+from recipe.stories import Story, draw_story, role_of
+from ssgr.config import AbacusSet, FileSet
+from ssgr.errors import SsgrError, TableError
+from ssgr.problems import load
 
+PATHS = os.pathsep.join(str(path) for path in (recipe.MODEL, Path(ssgr.__file__).parents[1]))
 EQUATION = re.compile(r"(\d+)([-+*/])(\d+)(?:([-+])(\d+))?=(\d+)(?:r(\d+))?")
 GOLDEN_DICE = [85, 63, 19, 82, 55, 24]
 KINDS = tuple(LEVELS)
@@ -34,6 +43,8 @@ FROZEN = {
     "hard": "766093d1b8539943",
     "choice": "8bee71b9e341eee0",
 }
+#: SHA-256 of all shipped problems, written when every one of them was what the recipe draws.
+SHIPPED = "d2968847c2a0bc8b"
 STYLES = tuple(sorted({style for _, shares in PHASES for style, _ in shares}))
 
 
@@ -62,22 +73,55 @@ def test_dice_draws_are_fixed_for_ever() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_problems_are_those_that_were_frozen(kind: str) -> None:
-    drawn = json.dumps(abacus.problems(kind, 40, 2)).encode()
+    drawn = json.dumps(recipe.problems(kind, 40, 2)).encode()
     assert hashlib.sha256(drawn).hexdigest()[:16] == FROZEN[kind]
+
+
+def test_the_shipped_problems_are_those_of_the_recipe() -> None:
+    """By digest all of them; the first hundred of every kind and seed drawn anew."""
+    shipped = pl.read_parquet(recipe.MODEL / "problems.parquet")
+    assert hashlib.sha256(shipped.write_csv().encode()).hexdigest()[:16] == SHIPPED
+    for kind, seed in product(KINDS, ship.SEEDS):
+        rows = shipped.filter(kind=kind, seed=seed).drop("kind", "seed")
+        assert len(rows) == ship.MORE.get((kind, seed), ship.USUAL)
+        assert rows.head(100).to_dicts() == recipe.problems(kind, 100, seed)
+
+
+def test_the_shipped_documents_are_those_of_the_recipe() -> None:
+    shipped = pl.read_parquet(recipe.MODEL / "documents.parquet")
+    assert ship.shipped_documents().equals(shipped)
+
+
+@pytest.mark.parametrize(("kind", "key"), [("choice", "problem_id"), ("prose", "document_id")])
+def test_what_is_not_shipped_is_drawn_to_a_file(kind: str, key: str, tmp_path: Path) -> None:
+    """By the command and the entry that the refusal names."""
+    asked = AbacusSet(kind=kind, count=9, seed=77)  # type: ignore[arg-type]
+    with pytest.raises(TableError, match=r"but there are .* with seed 4") as refused:
+        load(asked)
+    command, entry = re.findall("`(.*?)`", str(refused.value))
+    words = command.split()
+    done = subprocess.run(
+        [sys.executable, *words[2:]], cwd=tmp_path, env={**os.environ, "PYTHONPATH": PATHS}
+    )
+    assert done.returncode == 0
+    data = FileSet.model_validate(yaml.safe_load(entry)["data"])
+    table, _ = load(data.model_copy(update={"path": str(tmp_path / "mine.parquet")}))
+    drawn = recipe.documents(9, 77) if kind == "prose" else recipe.problems(kind, 9, 77)
+    assert table.sort(key).to_dicts() == sorted(drawn, key=itemgetter(key))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_seeds_give_equal_problems(kind: str) -> None:
-    drawn = abacus.problems(kind, 40, 3)
-    assert drawn == abacus.problems(kind, 60, 3)[:40]
-    assert drawn != abacus.problems(kind, 40, 4)
+    drawn = recipe.problems(kind, 40, 3)
+    assert drawn == recipe.problems(kind, 60, 3)[:40]
+    assert drawn != recipe.problems(kind, 40, 4)
     assert len({problem["problem_id"] for problem in drawn}) == 40
     assert len({problem["question"] for problem in drawn}) == 40
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_solutions_reach_the_answer_by_true_arithmetic(kind: str) -> None:
-    for problem in abacus.problems(kind, 60, 0):
+    for problem in recipe.problems(kind, 60, 0):
         solution, question = str(problem["solution"]), str(problem["question"])
         opening, *lines = solution.split("\n")
         value = int(re.findall(r"\d+", opening)[0])
@@ -118,10 +162,10 @@ def test_styles_differ_in_length() -> None:
 
 
 def test_the_rate_rises_stays_and_falls_to_zero_without_a_jump() -> None:
-    recipe = train.Recipe(steps=2500, polish=250)
-    polish = [recipe.rate(step) for step in range(2500, 2750)]
+    whole = train.Recipe(steps=2500, polish=250)
+    polish = [whole.rate(step) for step in range(2500, 2750)]
     assert max(polish) <= 0.3 and polish[0] == 0.03 and polish[-1] < 0.002
-    rates = [recipe.rate(step) for step in range(2500)]
+    rates = [whole.rate(step) for step in range(2500)]
     assert rates[99:1351] == [1.0] * 1252
     assert rates[:100] == sorted(rates[:100]) and rates[1350:] == sorted(rates[1350:], reverse=True)
     assert max(abs(a - b) for a, b in pairwise(rates)) <= 0.0101
@@ -158,7 +202,7 @@ def test_roles_never_share_a_question() -> None:
     }
     assert {role_of(question) for question in trained} == {"training"}
     for kind in KINDS:
-        for problem in abacus.problems(kind, 80, 0):
+        for problem in recipe.problems(kind, 80, 0):
             question = str(problem["question"]).split("\nA)")[0]
             assert role_of(question) == LEVELS[kind].role
             assert question not in trained
@@ -175,7 +219,7 @@ def test_human_solutions_in_training_are_of_training_questions() -> None:
 
 def test_choice_letter_names_the_value_of_the_solution() -> None:
     letters = set()
-    for problem in abacus.problems("choice", 80, 0):
+    for problem in recipe.problems("choice", 80, 0):
         options = dict(re.findall(r"\n([A-D])\) (\d+)", str(problem["question"])))
         assert len(set(options.values())) == 4
         assert options[str(problem["answer"])] == str(problem["solution"]).split("#### ")[1]
@@ -206,13 +250,13 @@ def test_choice_is_told_in_words_that_training_never_saw() -> None:
             trained |= words(sample.prompt + sample.target)
     assert not trained & set(HELD_OUT_WORDS)
     assert {domain.name for domain in HELD_OUT}.isdisjoint(domain.name for domain in TRAINED)
-    for problem in abacus.problems("choice", 80, 0):
+    for problem in recipe.problems("choice", 80, 0):
         assert words(str(problem["question"])) & set(HELD_OUT_WORDS)
 
 
 def test_documents_are_held_out_from_training() -> None:
-    drawn = abacus.documents(100, 0)
-    assert drawn == abacus.documents(100, 0) != abacus.documents(100, 1)
+    drawn = recipe.documents(100, 0)
+    assert drawn == recipe.documents(100, 0) != recipe.documents(100, 1)
     trained = {document["text"] for document in prose.load("training")}
     assert trained.isdisjoint(document["text"] for document in drawn)
     sampled = {s.target for s in islice(mixture.samples(0, 1000), 1000) if s.kind == "prose"}
@@ -221,13 +265,13 @@ def test_documents_are_held_out_from_training() -> None:
 
 def test_bad_input_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SsgrError, match="at most 137"):
-        abacus.documents(100_000, 0)
+        recipe.documents(100_000, 0)
     with pytest.raises(SsgrError, match="stories, easy"):
-        abacus.problems("storys", 1, 0)
+        recipe.problems("storys", 1, 0)
     foreign = tmp_path / "prose.jsonl.gz"
     foreign.write_bytes(b"not gzip")
     with pytest.raises(SsgrError, match=re.escape(str(foreign))):
-        abacus.documents(1, 0, foreign)
+        recipe.documents(1, 0, foreign)
 
 
 def test_audit_counts_by_hand() -> None:
@@ -250,27 +294,27 @@ def test_orthogonalise_pulls_singular_values_to_one(shape: tuple[int, ...]) -> N
 
 
 @pytest.fixture
-def recipe(monkeypatch: pytest.MonkeyPatch) -> train.Recipe:
+def short(monkeypatch: pytest.MonkeyPatch) -> train.Recipe:
     monkeypatch.setattr(train, "TOKENIZER_SAMPLES", 150)
     torch.set_num_threads(1)
     return train.Recipe(steps=4, polish=2, samples=3, precision="float32")
 
 
-def test_a_resumed_run_ends_in_the_same_weights(recipe: train.Recipe, tmp_path: Path) -> None:
-    whole = train.Trainer(recipe)
+def test_a_resumed_run_ends_in_the_same_weights(short: train.Recipe, tmp_path: Path) -> None:
+    whole = train.Trainer(short)
     losses = [whole.advance() for _ in range(6)]
-    half = train.Trainer(recipe)
+    half = train.Trainer(short)
     assert [half.advance() for _ in range(2)] == losses[:2]
     half.save(tmp_path / "state.pt")
-    resumed = train.Trainer(recipe)
+    resumed = train.Trainer(short)
     resumed.resume(tmp_path / "state.pt")
     assert [resumed.advance() for _ in range(4)] == losses[2:]
     for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_no_loss_on_questions_and_padding(recipe: train.Recipe) -> None:
-    trainer = train.Trainer(recipe)
+def test_no_loss_on_questions_and_padding(short: train.Recipe) -> None:
+    trainer = train.Trainer(short)
     for tokens, labels in trainer.batches.draw(40):
         learnt = labels != mixture.IGNORED
         assert torch.equal(tokens[learnt], labels[learnt])
@@ -282,14 +326,14 @@ def test_no_loss_on_questions_and_padding(recipe: train.Recipe) -> None:
                 assert marks[row.index(assistant) + 1]
 
 
-def test_training_writes_a_folder_that_loads(recipe: train.Recipe, tmp_path: Path) -> None:
-    train.train(tmp_path / "model", recipe, checkpoint_every=2)
+def test_training_writes_a_folder_that_loads(short: train.Recipe, tmp_path: Path) -> None:
+    train.train(tmp_path / "model", short, checkpoint_every=2)
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").config.model_type == "qwen2"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 
 
 def test_the_tokenizer_keeps_text_tags_and_digits() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(abacus.MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(recipe.MODEL)
     texts = [sample.target for sample in islice(mixture.samples(5, 60), 60)]
     for text in [*texts, "Größe 3,5 — naïve\n\n  x"]:
         ids = tokenizer.encode(text)
@@ -304,11 +348,11 @@ def test_the_tokenizer_keeps_text_tags_and_digits() -> None:
 
 def test_the_shipped_model_thinks_boxes_and_is_right_on_easy_problems() -> None:
     torch.set_num_threads(1)
-    tokenizer = AutoTokenizer.from_pretrained(abacus.MODEL)
-    model = AutoModelForCausalLM.from_pretrained(abacus.MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(recipe.MODEL)
+    model = AutoModelForCausalLM.from_pretrained(recipe.MODEL)
     assert model.dtype == torch.float32
     right = 0
-    problems = abacus.problems("easy", 8, 1234)
+    problems = recipe.problems("easy", 8, 1234)
     for problem in problems:
         turn = [{"role": "user", "content": str(problem["question"])}]
         prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
@@ -321,4 +365,4 @@ def test_the_shipped_model_thinks_boxes_and_is_right_on_easy_problems() -> None:
 
 
 def test_the_shipped_folder_is_small() -> None:
-    assert sum(path.stat().st_size for path in abacus.MODEL.rglob("*")) <= 8_000_000
+    assert sum(path.stat().st_size for path in recipe.MODEL.rglob("*")) <= 10_500_000

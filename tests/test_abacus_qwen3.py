@@ -10,14 +10,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ssgr import abacus
-from ssgr.abacus import mixture, train
-from ssgr.abacus.audit import is_correct
-from ssgr.abacus.phrases import HELD_OUT_WORDS
-from ssgr.abacus.reasoning import compared
-from ssgr.abacus.stories import role_of
+import recipe
+from recipe import mixture, train
+from recipe.audit import is_correct
+from recipe.phrases import HELD_OUT_WORDS
+from recipe.reasoning import compared
+from recipe.stories import role_of
 
-SIBLING = abacus.MODEL.with_name("abacus-qwen3")
+SIBLING = recipe.MODEL.with_name("abacus-qwen3")
 RECIPE = train.RECIPES["abacus-qwen3"]
 #: SHA-256 of 4,000 samples of abacus's recipe cut to 2,000 before polish, as they were on release.
 ABACUS_SAMPLES = "76fd1967230b5ca4"
@@ -107,10 +107,10 @@ def test_the_recipe_makes_a_qwen3_of_the_shipped_shape(tmp_path: Path) -> None:
 
 def test_the_sibling_speaks_the_language_of_abacus() -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        assert (SIBLING / name).read_bytes() == (abacus.MODEL / name).read_bytes()
-    ours, theirs = (AutoTokenizer.from_pretrained(path) for path in (SIBLING, abacus.MODEL))
+        assert (SIBLING / name).read_bytes() == (recipe.MODEL / name).read_bytes()
+    ours, theirs = (AutoTokenizer.from_pretrained(path) for path in (SIBLING, recipe.MODEL))
     assert ours.chat_template == theirs.chat_template
-    for problem in abacus.problems("choice", 5, 0):
+    for problem in recipe.problems("choice", 5, 0):
         question = str(problem["question"])
         assert ours.encode(question) == theirs.encode(question)
 
@@ -121,7 +121,7 @@ def test_the_shipped_sibling_is_right_on_easy_problems_and_choices(kind: str, le
     tokenizer = AutoTokenizer.from_pretrained(SIBLING)
     model = AutoModelForCausalLM.from_pretrained(SIBLING, dtype=torch.float32)
     right = 0
-    for problem in abacus.problems(kind, 8, 1234):
+    for problem in recipe.problems(kind, 8, 1234):
         turn = [{"role": "user", "content": str(problem["question"])}]
         prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
         ids = torch.tensor([tokenizer.encode(str(prompt))])

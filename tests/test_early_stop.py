@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import recipe
 from benchmarks.early_stop import POINTS, both, same_selection
 from conftest import graded_pool
-from ssgr import abacus
 from ssgr.config import Budget, Filters, Pool, Sampling
 from ssgr.errors import SelectionError
 from ssgr.grading.online import Judged, Referee
@@ -228,7 +228,7 @@ def test_a_cut_off_run_goes_on_to_the_same_pool(case: Case) -> None:
 
 def test_abacus_selects_the_same_from_a_stopped_pool(tmp_path: Path) -> None:
     """Through the commands: SSGR and SGR, token by token, and fewer tokens drawn."""
-    stories = pl.DataFrame(abacus.problems("stories", 200, 5))
+    stories = pl.DataFrame(recipe.problems("stories", 200, 5))
     levels = [stories.filter(pl.col("level") == level).head(2) for level in "3689"]
     runs = both(
         tmp_path,

@@ -1,4 +1,4 @@
-"""Problem sets from local files in the true upstream shapes, and from the embedded generator."""
+"""Problem sets from local files in the true upstream shapes, and of the embedded model."""
 
 import gzip
 import json
@@ -328,12 +328,25 @@ def test_mistakes_in_an_entry_have_a_place(data: dict[str, Any], message: str) -
         load_config({"benchmarks": {"mine": {"data": data}}})
 
 
-def test_the_embedded_generator_fills_the_same_tables() -> None:
-    table, schema = load(AbacusSet(kind="stories", count=12, seed=5))
+def test_the_embedded_model_has_the_same_tables() -> None:
+    table, schema = load(AbacusSet(kind="stories", count=12, seed=3))
     assert len(schema.validate(table)) == 12
     assert table["answer"].null_count() == 0
-    documents, schema = load(AbacusSet(kind="prose", count=5, seed=5))
+    documents, schema = load(AbacusSet(kind="prose", count=5, seed=3))
     assert len(schema.validate(documents)) == 5
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (AbacusSet(kind="easy", count=1001, seed=2), "1001 rows .* 1000 with seed 2, 100 with"),
+        (AbacusSet(kind="prose", count=1, seed=5), "1 rows .* with seed 5 .* 137 with seed 4"),
+    ],
+)
+def test_more_than_is_shipped_is_refused_before_any_job(part: AbacusSet, message: str) -> None:
+    for read in (files, load):
+        with pytest.raises(TableError, match=message):
+            read(PartsSet(parts={"a": part}))
 
 
 OLYMPIADBENCH = {"question": "question", "answer": "final_answer", "unit": "unit",

@@ -28,7 +28,7 @@ def real_texts(abacus: Path) -> list[Ids]:
 
     The repository's are a paragraph each and are joined, eight a text.
     """
-    with gzip.open(abacus / "prose.jsonl.gz", "rt", encoding="utf-8") as lines:
+    with gzip.open(abacus / "recipe" / "prose.jsonl.gz", "rt", encoding="utf-8") as lines:
         short = [json.loads(line)["text"] for line in lines]
     texts = ["\n".join(short[start : start + 8]) for start in range(0, len(short), 8)]
     if SHARED:

@@ -8,13 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from ssgr import abacus as abacus_package
-from ssgr.config import Sampling
+from ssgr.config import AbacusSet, Sampling
 from ssgr.pool import store
 from ssgr.pool.verification import verify
+from ssgr.problems import load
 from ssgr.storage import locks, tables
 
 HERE = Path(__file__).parent
@@ -65,7 +64,7 @@ def test_two_machines_sample_one_pool(
     """Both are in the middle of their first shard at once, and each comes to the other's."""
     pool, problems = tmp_path / "pool", tmp_path / "problems.parquet"
     pool.mkdir()
-    questions = pl.DataFrame(abacus_package.problems("easy", 12, 3))
+    questions, _ = load(AbacusSet(kind="easy", count=12))
     tables.write(questions, tables.Problems, problems)
     asked = {"model": abacus, "problems": problems, "pool": pool, "folder": folder}
     texts = {key: str(path) for key, path in asked.items()} | {

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from ssgr import abacus as abacus_package
-from ssgr.abacus.audit import is_correct
+import recipe
+from recipe.audit import is_correct
 from ssgr.config import Recipe, Sampling
 from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.checkpoint import prune_checkpoint
@@ -25,7 +25,7 @@ from ssgr.storage import tables
 from vllm_environment import vllm_python
 
 HERE = Path(__file__).parent
-QUESTIONS = pl.DataFrame(abacus_package.problems("stories", 100, 41))
+QUESTIONS = pl.DataFrame(recipe.problems("stories", 100, 41))
 SAMPLING = Sampling(n=4, temperature=0.6, top_p=0.95, max_tokens=400, seed=5)
 GREEDY = Sampling(n=1, temperature=0, top_p=1.0, max_tokens=200, seed=0)
 

@@ -21,15 +21,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import polars as pl
 
-from ssgr import abacus, problems
+from ssgr import problems
 from ssgr.__main__ import main as ssgr
 from ssgr.config import AbacusSet, Budget, Filters, Model, Pool, Sampling
 from ssgr.grading.spec import Judging
 from ssgr.jobs.waves import is_last, shards
+from ssgr.problems.embedded import FOLDER
 from ssgr.selection.early_stop import needs
 from ssgr.storage.tables import Problems, count_rows, write
 
-MODEL = Model(path=str(abacus.MODEL), prompt="{question}", gpu=0, batch_size=160)
+MODEL = Model(path=str(FOLDER), prompt="{question}", gpu=0, batch_size=160)
 POINTS = {"SSGR": ("0.75", "median"), "SGR": ("1.00", "first")}
 ALL = 15_000
 """Problems of the paper's pool."""

@@ -33,16 +33,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import polars as pl
 
-from ssgr import abacus, problems
+from ssgr import problems
 from ssgr.config import AbacusSet, Budget, Filters, Model, Sampling
 from ssgr.grading.spec import Judging
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, Shard
+from ssgr.problems.embedded import FOLDER
 from ssgr.sampling import Response, Work, load_engine, load_tokenizer, sample
 from ssgr.selection.early_stop import Needs
 from ssgr.storage.tables import Problems, Responses, read, write
 
-MODEL = Model(path=str(abacus.MODEL), prompt="{question}", gpu=0, batch_size=160)
+MODEL = Model(path=str(FOLDER), prompt="{question}", gpu=0, batch_size=160)
 SAMPLING = Sampling(n=16, max_tokens=512)
 RECORDED = 48
 POINTS = {"SSGR": ("0.75", "median"), "SGR": ("1.00", "first")}
@@ -75,7 +76,7 @@ class Recording:
 def recording(folder: Path) -> Recording:
     """Draw the responses from abacus, or read those drawn before."""
     path = folder / f"recorded-{RECORDED}-{SAMPLING.key}.parquet"
-    table, _ = problems.load(AbacusSet(kind="stories", count=RECORDED, seed=7))
+    table, _ = problems.load(AbacusSet(kind="stories", count=RECORDED))
     if not path.is_file():
         drawn = sample(
             table,

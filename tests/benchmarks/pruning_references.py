@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-PROSE = Path(__file__).parents[2] / "resources" / "abacus" / "prose.jsonl.gz"
+PROSE = Path(__file__).parents[2] / "resources" / "abacus" / "recipe" / "prose.jsonl.gz"
 NAMES = ["reference wanda", "ours wanda", "reference sparsegpt", "ours sparsegpt"]
 BLOCK, DAMPING = 128, 0.01
 

@@ -48,7 +48,7 @@ from ssgr.pruning.output.summary import read_summary
 from ssgr.storage.tables import Grades, Problems, read, write
 
 ROOT = Path(__file__).parents[2]
-PROSE = ROOT / "resources" / "abacus" / "prose.jsonl.gz"
+PROSE = ROOT / "resources" / "abacus" / "recipe" / "prose.jsonl.gz"
 KEYS = ("sparsity", "pruner", "allocation")
 Ids = list[list[int]]
 Row = dict[str, object]

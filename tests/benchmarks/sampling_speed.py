@@ -1,6 +1,7 @@
 """Our decoding loop against plain batched `generate`, on the same work in the same run.
 
-    python tests/benchmarks/sampling_speed.py [--problems 75] [--samples 4] [--slots 128 256]
+    PYTHONPATH=resources/abacus python tests/benchmarks/sampling_speed.py
+        [--problems 75] [--samples 4] [--slots 128 256]
 
 Prints tokens per second of processor time and by the clock, and their ratio; one thread. Tokens
 of `generate` are counted up to the end token, as ours are.
@@ -17,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from transformers import AutoModelForCausalLM
 
-from ssgr import abacus
+import recipe
 from ssgr.config import Sampling
 from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import Everything, Prompt
@@ -64,7 +65,7 @@ def main() -> None:
     tokenizer = load_tokenizer(MODEL)
     prompts = [
         Prompt(row["problem_id"], tuple(render_prompt(tokenizer, row["question"], "{question}")))
-        for row in abacus.problems("stories", asked.problems, 7)
+        for row in recipe.problems("stories", asked.problems, 7)
     ]
     sampling = Sampling(n=asked.samples, temperature=0.6, top_p=0.95, max_tokens=512, seed=0)
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)

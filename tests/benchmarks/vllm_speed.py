@@ -2,12 +2,12 @@
 
     .venv-vllm/bin/python tests/benchmarks/vllm_speed.py [--model FOLDER] [--problems 64]
 
-Run with PYTHONPATH=workflow by the interpreter that has vLLM; the model is abacus unless another
-folder is named (`python -m ssgr.smollm2` makes one of SmolLM2). Both sides share one engine, so
-that nothing but the way it is driven differs; its prefix cache is emptied before each run, the
-sides take turns, and a ratio is the median over the turns. `generate` gets one request of n samples
-a prompt, with the seed that makes its responses ours; `generate, no seeds` leaves the seeds out.
-One thread.
+Run with PYTHONPATH=workflow:resources/abacus by the interpreter that has vLLM; the model is abacus
+unless another folder is named (`snakemake smollm2` makes one of SmolLM2). Both sides share one
+engine, so that nothing but the way it is driven differs; its prefix cache is emptied before each
+run, the sides take turns, and a ratio is the median over the turns. `generate` gets one request
+of n samples a prompt, with the seed that makes its responses ours; `generate, no seeds` leaves the
+seeds out. One thread.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
-from ssgr import abacus
+import recipe
 from ssgr.config import Sampling
 from ssgr.sampling import load_tokenizer, render_prompt
 from ssgr.sampling.engine import EngineSettings, Everything, Prompt
@@ -78,7 +78,7 @@ def main() -> None:
     tokenizer = load_tokenizer(asked.model)
     prompts = [
         Prompt(row["problem_id"], tuple(render_prompt(tokenizer, row["question"], "{question}")))
-        for row in abacus.problems("stories", asked.problems, 7)
+        for row in recipe.problems("stories", asked.problems, 7)
     ]
     length = max(len(prompt.token_ids) for prompt in prompts) + asked.max_tokens
     sampling = Sampling(

@@ -1,6 +1,11 @@
 # Needs:  nothing but a CPU and about an hour
 # Makes:  the embedded models anew, by `snakemake abacus --cores 1` and
 #         `snakemake abacus_qwen3 --cores 1`; not part of the default run
+#
+# The recipe stands in resources/abacus/recipe of the checkout, and not in the package.
+
+ABACUS = ROOT / "resources" / "abacus"
+ABACUS_CODE = provenance.code_digest(*map(str, sorted(ABACUS.glob("recipe/*.py"))))
 
 
 rule abacus:
@@ -18,11 +23,12 @@ rule abacus:
         mem_mb=memory(4000),
     params:
         model="abacus",
-        code=provenance.code_digest("ssgr.abacus.train"),
+        code=ABACUS_CODE,
     message:
         "Train {params.model}, an embedded reasoning model (an hour or more on one core)"
     shell:
-        "python -m ssgr.abacus --model {params.model} --out {output:q} > {log:q} 2>&1"
+        "PYTHONPATH={ABACUS:q}:$PYTHONPATH python -m recipe --model {params.model} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 use rule abacus as abacus_qwen3 with:
@@ -34,4 +40,4 @@ use rule abacus as abacus_qwen3 with:
         cost_of("abacus_qwen3")
     params:
         model="abacus-qwen3",
-        code=provenance.code_digest("ssgr.abacus.train"),
+        code=ABACUS_CODE,

@@ -1,4 +1,4 @@
-# Needs:  the registry's sources and benchmarks: a generator, local files, or files of the hub
+# Needs:  the registry's sources and benchmarks: abacus's, local files, or files of the hub
 # Makes:  {results}/problems/source=…/problems.parquet and …/benchmark=…/problems.parquet
 #         {results}/problems/source=…/dropped.parquet: duplicates, and what a benchmark asks too
 #

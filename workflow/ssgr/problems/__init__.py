@@ -12,8 +12,7 @@ import dataframely as dy
 import polars as pl
 
 from ssgr.config import AbacusSet, HubSet, PartSet, PartsSet, ProblemSet
-from ssgr.errors import TableError
-from ssgr.problems import hub
+from ssgr.problems import embedded, hub
 from ssgr.problems.columns import local_files, read_columns
 from ssgr.problems.order import ordered
 from ssgr.storage.tables import Documents, Problems
@@ -46,18 +45,19 @@ def load(problem_set: ProblemSet) -> tuple[pl.DataFrame, type[dy.Schema]]:
 
 
 def files(problem_set: ProblemSet) -> list[Path]:
-    """Return the local files of a set, sorted; none for the generator and for files of the hub.
+    """Return the local files of a set, sorted; none for shipped rows and for files of the hub.
 
     Raises:
-        TableError: nothing matches a path.
+        TableError: nothing matches a path; fewer rows are shipped than asked for.
     """
     parts = problem_set.parts.values() if isinstance(problem_set, PartsSet) else [problem_set]
-    return [
-        file
-        for part in parts
-        if not isinstance(part, AbacusSet | HubSet)
-        for file in local_files(part.path)
-    ]
+    found: list[Path] = []
+    for part in parts:
+        if isinstance(part, AbacusSet):
+            embedded.check_shipped(part)
+        elif not isinstance(part, HubSet):
+            found += local_files(part.path)
+    return found
 
 
 def contents(problem_set: ProblemSet) -> str:
@@ -105,20 +105,8 @@ def _key(problem_set: ProblemSet) -> str:
 
 def _part(part: PartSet) -> pl.DataFrame:
     if isinstance(part, AbacusSet):
-        return _generated(part)
+        return embedded.read_rows(part)
     if isinstance(part, HubSet):
         paths = hub.fetch(part.repo, part.revision, *part.files).paths
         return read_columns(part, list(zip(paths, part.files, strict=True)))
     return read_columns(part, [(path, str(path)) for path in local_files(part.path)])
-
-
-def _generated(part: AbacusSet) -> pl.DataFrame:
-    from ssgr import abacus
-
-    if part.is_text:
-        return pl.DataFrame(abacus.documents(part.count, part.seed, kind=part.kind))
-    names = Problems.column_names()
-    rows = abacus.problems(part.kind, part.count, part.seed)
-    if not rows:
-        raise TableError(f"the generator made no problems of kind {part.kind!r}")
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))

@@ -1,4 +1,4 @@
-"""`python -m ssgr.abacus.audit --model FOLDER`: how hard the problems are for a model.
+"""`python -m recipe.audit --model FOLDER`: how hard the problems are for a model.
 
 Prints the figures that the model card promises: accuracy by kind and by level, the spread of the
 correctness ratio c over the source, and how much the lengths of correct responses differ.
@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
 
-from ssgr import abacus
+import recipe
 from ssgr.errors import SsgrError
 
 #: Of the audit's own problems; the workflow's benchmarks and source use other seeds.
@@ -88,7 +88,7 @@ def measure(model: Path, kind: str, count: int, n: int) -> pl.DataFrame:
     from ssgr.config import Sampling
     from ssgr.sampling import load_engine, load_tokenizer, sample
 
-    problems = pl.DataFrame(abacus.problems(kind, count, SEED))
+    problems = pl.DataFrame(recipe.problems(kind, count, SEED))
     sampling = Sampling(n=n, temperature=0.6, top_p=0.95, max_tokens=512, seed=SEED)
     sampled = sample(
         problems,
@@ -109,10 +109,10 @@ class Audit(BaseSettings):
     """Print what the model card promises, measured."""
 
     model_config = SettingsConfigDict(
-        cli_prog_name="python -m ssgr.abacus.audit", env_prefix="SSGR_AUDIT_"
+        cli_prog_name="python -m recipe.audit", env_prefix="SSGR_AUDIT_"
     )
 
-    model: Path = Field(abacus.MODEL, description="model folder")
+    model: Path = Field(recipe.MODEL, description="model folder")
     source: int = Field(300, ge=1, description="problems of the source, 16 responses each")
     benchmark: int = Field(100, ge=0, description="problems of each benchmark, 4 responses each")
     threads: int = Field(1, ge=1, description="CPU threads")

@@ -13,7 +13,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from ssgr.abacus.tokenizer import VOCABULARY
+from recipe.tokenizer import VOCABULARY
 
 HEAD = 32  # the least width of a head that vLLM runs on CPU
 

@@ -4,9 +4,9 @@ They have the problem's steps and words, full sentences and the arithmetic worke
 in their heads, and end in `#### answer`; nothing is shortened to make them poor calibration data.
 """
 
-from ssgr.abacus.arithmetic import tens_apart
-from ssgr.abacus.dice import Dice
-from ssgr.abacus.stories import Step, Story
+from recipe.arithmetic import tens_apart
+from recipe.dice import Dice
+from recipe.stories import Step, Story
 
 _OPEN = (
     "At the beginning there are {start} {items}.",

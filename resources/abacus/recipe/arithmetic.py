@@ -1,6 +1,6 @@
 """Arithmetic worked digit by digit, as the model is taught to write it."""
 
-from ssgr.abacus.stories import Kind
+from recipe.stories import Kind
 
 SIGN: dict[Kind, str] = {"add": "+", "take": "-", "times": "*", "share": "/"}
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ssgr.abacus.dice import Dice
-from ssgr.abacus.phrases import HELD_OUT, TRAINED, Domain
+from recipe.dice import Dice
+from recipe.phrases import HELD_OUT, TRAINED, Domain
 
 Kind = Literal["add", "take", "times", "share"]
 Role = Literal["training", "stories", "easy", "medium", "hard", "choice"]

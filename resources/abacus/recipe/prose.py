@@ -1,6 +1,6 @@
 """Plain English that may be shipped: the Python documentation that every Python carries.
 
-`extract` made `resources/abacus/prose.jsonl.gz` from `pydoc_data.topics` (PSF licence); the file
+`extract` made `prose.jsonl.gz` from `pydoc_data.topics` (PSF licence); the file
 is kept so that the text is the same under every Python. A quarter of it is held out from training.
 """
 
@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssgr.abacus.dice import Dice
+from recipe.dice import Dice
 from ssgr.errors import SsgrError
-from ssgr.root import ROOT
 
-PROSE = ROOT / "resources" / "abacus" / "prose.jsonl.gz"
+PROSE = Path(__file__).with_name("prose.jsonl.gz")
 _PUNCTUATION = " ,.'\"()*_:;-"
 _LONGEST = 600  # characters of a document, so that it is about as long as a response
 _LIBRARY = ("types", "string-methods", "debugger", "formatstrings", "sequence-types", "numeric")
@@ -95,7 +94,7 @@ def documents(
     Raises:
         SsgrError: there are fewer documents of the kind than asked for.
     """
-    there = _of_kind(kind, path)
+    there = of_kind(kind, path)
     if not 0 <= count <= len(there):
         raise SsgrError(
             f"{path}: {count} documents of kind {kind!r} asked for, but there are {len(there)}; "
@@ -104,7 +103,8 @@ def documents(
     return Dice(f"documents/{seed}").shuffled(there)[:count]
 
 
-def _of_kind(kind: str, path: Path) -> list[dict[str, str]]:
+def of_kind(kind: str, path: Path = PROSE) -> list[dict[str, str]]:
+    """Return all documents of a kind, in the order of the file."""
     if kind not in KINDS:
         raise SsgrError(f"abacus has no documents of kind {kind!r}; kinds are {', '.join(KINDS)}")
     if kind == "prose":

@@ -7,12 +7,12 @@ from itertools import count, islice
 import torch
 from torch import Tensor
 
-from ssgr.abacus import prose
-from ssgr.abacus.dice import Dice
-from ssgr.abacus.phrases import TRAINED, Domain, invented
-from ssgr.abacus.reasoning import PHASES, Lookup, Styles, respond, respond_choice
-from ssgr.abacus.solutions import solution
-from ssgr.abacus.stories import draw_story, options_for, role_of, with_options
+from recipe import prose
+from recipe.dice import Dice
+from recipe.phrases import TRAINED, Domain, invented
+from recipe.reasoning import PHASES, Lookup, Styles, respond, respond_choice
+from recipe.solutions import solution
+from recipe.stories import draw_story, options_for, role_of, with_options
 
 #: (kind of sample, share of samples); measured shares of tokens are in resources/abacus/LOG.md.
 SHARES: tuple[tuple[str, float], ...] = (("chat", 0.75), ("solution", 0.11), ("prose", 0.14))

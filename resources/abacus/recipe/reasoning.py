@@ -7,9 +7,9 @@ digit by digit, the long styles check themselves.
 
 from typing import Literal
 
-from ssgr.abacus.arithmetic import stated, undone, worked
-from ssgr.abacus.dice import Dice
-from ssgr.abacus.stories import Kind, Step, Story
+from recipe.arithmetic import stated, undone, worked
+from recipe.dice import Dice
+from recipe.stories import Kind, Step, Story
 
 Style = Literal["terse", "bare", "brief", "worked", "checked", "twice"]
 Styles = tuple[tuple[Style, float], ...]

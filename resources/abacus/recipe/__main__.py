@@ -1,4 +1,4 @@
-"""`python -m ssgr.abacus --out FOLDER`: train abacus, or its sibling, from nothing."""
+"""`python -m recipe --out FOLDER`: train abacus, or its sibling, from nothing."""
 
 import sys
 from dataclasses import replace
@@ -14,9 +14,7 @@ from ssgr.errors import SsgrError
 class Train(BaseSettings):
     """Train abacus or abacus-qwen3; an interrupted run resumes when called again."""
 
-    model_config = SettingsConfigDict(
-        cli_prog_name="python -m ssgr.abacus", env_prefix="SSGR_ABACUS_"
-    )
+    model_config = SettingsConfigDict(cli_prog_name="python -m recipe", env_prefix="SSGR_ABACUS_")
 
     out: Path = Field(description="folder for the trained model")
     model: Literal["abacus", "abacus-qwen3"] = Field("abacus", description="whose recipe")
@@ -33,7 +31,7 @@ class Train(BaseSettings):
 
     def cli_cmd(self) -> None:
         """Train and write the folder."""
-        from ssgr.abacus.train import RECIPES, train
+        from recipe.train import RECIPES, train
 
         recipe = RECIPES[self.model]
         recipe = replace(

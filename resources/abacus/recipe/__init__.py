@@ -1,22 +1,22 @@
-"""abacus, the embedded reasoning model: its problems, its text, and the recipe that trains it.
+"""The recipe of abacus, the embedded reasoning model: its problems, its text and its training.
 
-This module and what it imports need no torch: problems and documents are plain Python, seeded,
-and the same on every platform. The model's recipe is in `ssgr.abacus.train`.
+Problems and documents are plain Python without torch, seeded, and the same on every platform.
+`recipe.ship` writes those that are shipped, `recipe.draw` others, `python -m recipe` trains.
+All of it needs the folder `resources/abacus` of the checkout on PYTHONPATH.
 """
 
 from pathlib import Path
 
-from ssgr.abacus import prose
-from ssgr.abacus.benchmarks import LEVELS
-from ssgr.abacus.dice import Dice
-from ssgr.abacus.phrases import HELD_OUT, TRAINED
-from ssgr.abacus.solutions import solution
-from ssgr.abacus.stories import Story, options_for, stream, with_options
+from recipe import prose
+from recipe.benchmarks import LEVELS
+from recipe.dice import Dice
+from recipe.phrases import HELD_OUT, TRAINED
+from recipe.solutions import solution
+from recipe.stories import Story, options_for, stream, with_options
 from ssgr.errors import SsgrError
-from ssgr.root import ROOT
 
 #: The folder of the model that is shipped.
-MODEL = ROOT / "resources" / "abacus"
+MODEL = Path(__file__).resolve().parents[1]
 
 __all__ = ["MODEL", "documents", "problems"]
 

@@ -6,7 +6,7 @@ pruned model was scored; changing it changes every benchmark.
 
 from dataclasses import dataclass
 
-from ssgr.abacus.stories import Role
+from recipe.stories import Role
 
 
 @dataclass(frozen=True)

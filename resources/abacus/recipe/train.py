@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ssgr.abacus import MODEL
-from ssgr.abacus.architecture import ABACUS_SHAPE, SIBLING_SHAPE, Shape, new_model
-from ssgr.abacus.mixture import ABACUS, IGNORED, SIBLING, Batches, Mixture, Sample, samples
-from ssgr.abacus.muon import Muon
-from ssgr.abacus.tokenizer import CHAT_TEMPLATE, build_tokenizer, read_tokenizer
+from recipe import MODEL
+from recipe.architecture import ABACUS_SHAPE, SIBLING_SHAPE, Shape, new_model
+from recipe.mixture import ABACUS, IGNORED, SIBLING, Batches, Mixture, Sample, samples
+from recipe.muon import Muon
+from recipe.tokenizer import CHAT_TEMPLATE, build_tokenizer, read_tokenizer
 from ssgr.errors import SsgrError
 
 TOKENIZER_SAMPLES = 6000
