@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 import yaml
 
+import smollm2
 from chat_families import FAMILIES
-from ssgr import problems, smollm2
+from ssgr import problems
 from ssgr.config import Config, FileSet
 from ssgr.errors import ConfigError, ModelError, SsgrError
 from ssgr.jobs.validation import load_config
@@ -143,7 +144,7 @@ def gguf() -> Path:
 def folder(gguf: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model, unpacked by the command."""
     out = tmp_path_factory.mktemp("models") / "smollm2"
-    command = [sys.executable, "-m", "ssgr.smollm2", "--out", str(out)]
+    command = [sys.executable, smollm2.__file__, "--out", str(out)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=root / "workflow"
     )

