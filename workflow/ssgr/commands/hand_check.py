@@ -121,7 +121,7 @@ class HandCheckedCommand(Strict):
         print(f"{sample.title}: {len(labels)} of {len(sample.items)} labelled, "
               f"sample {sample.digest}\n")  # fmt: skip
         print(rates_table(error_rates.rates(sample, labels)))
-        print(f"\n{error_rates.how(sample)}")
+        print(f"\n{error_rates.interval_note(sample)}")
         if wrong := error_rates.cases(sample, labels):
             print("\nVerdicts that are wrong, as cases for a test of the grader:", *wrong, sep="\n")
 

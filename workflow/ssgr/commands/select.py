@@ -22,9 +22,7 @@ from ssgr.storage.tables import (
     Candidates,
     Documents,
     Funnel,
-    Grades,
     Problems,
-    Responses,
     read,
     write,
 )
@@ -84,13 +82,8 @@ class TallyCommand(Strict):
             yield Tally(read(self.before, Candidates), counts)
 
     def _of_shard(self, path: Path) -> Tally:
-        graded = [
-            receipts.open_part(self.pool, part.grades, Grades).with_columns(
-                part=pl.lit(part.responses.path), sha256=pl.lit(part.responses.sha256)
-            )
-            for part in receipts.read(path, receipts.GradedShard).parts
-        ]
-        rows = pl.concat([_NO_GRADES, *graded])
+        parts = receipts.read(path, receipts.GradedShard).parts
+        rows = receipts.graded_rows(self.pool, parts)
         if rows.select("problem_id", "sample").is_duplicated().any():
             raise PoolError(
                 f"{path} names parts that hold a response twice: `ssgr pool verify` says which"
@@ -117,11 +110,6 @@ class TallyCommand(Strict):
 def _visited(candidates: Path | None) -> list[str]:
     """The shards visited up to a tally; none without one."""
     return json.loads(candidates.with_name(VISITED).read_text()) if candidates else []
-
-
-_NO_GRADES = Grades.create_empty().with_columns(
-    part=pl.lit(None, dtype=pl.String), sha256=pl.lit(None, dtype=pl.String)
-)
 
 
 class SelectCommand(Strict):
@@ -193,7 +181,7 @@ class SelectCommand(Strict):
         found = Tally(read(self.candidates, Candidates).sort("order", "problem_id"), counts)
         chosen, counts = choose(found, self.budget)
         problems = read(self.problems, Problems)
-        shards = self._parts(self.pool, chosen)
+        shards = receipts.response_rows(self.pool, chosen)
         if self.thinking and self.generator is None:
             encoding = encoding_of(self.pool / part for part in chosen["part"].unique())
             return of_responses(chosen, shards, problems, self.budget), counts, encoding
@@ -205,13 +193,6 @@ class SelectCommand(Strict):
         )
         table = of_responses(chosen, shards, problems, self.budget, convert)
         return table, counts, encoding_digest(tokenizer)
-
-    def _parts(self, pool: Path, chosen: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The chosen rows of each part that has some, one part in memory at a time."""
-        for (path, sha256), rows in chosen.group_by("part", "sha256", maintain_order=True):
-            reference = receipts.Reference(path=str(path), sha256=str(sha256), rows=0)
-            part = receipts.open_part(pool, reference, Responses)
-            yield part.join(rows, on=["problem_id", "sample"], how="semi")
 
     def _from_reference(self) -> tuple[pl.DataFrame, pl.DataFrame, str | None]:
         from ssgr.sampling.prompts import PlainText

@@ -6,6 +6,7 @@ checksum first.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -87,6 +88,38 @@ def read_visited(path: Path) -> list[str]:
             f"{path} is no list of visited shards, as stands beside a calibration set "
             f"(visited.json): {error}"
         ) from error
+
+
+def graded_rows(pool: Path, parts: Iterable[GradedPart]) -> pl.DataFrame:
+    """Read the grades of parts, with ``part`` and ``sha256`` of the file with each response.
+
+    Raises:
+        PoolError: a part is gone or has changed.
+        TableError: a part is not a table of Grades.
+    """
+    graded = [
+        open_part(pool, part.grades, tables.Grades).with_columns(
+            part=pl.lit(part.responses.path), sha256=pl.lit(part.responses.sha256)
+        )
+        for part in parts
+    ]
+    text = pl.lit(None, dtype=pl.String)
+    return pl.concat([tables.Grades.create_empty().with_columns(part=text, sha256=text), *graded])
+
+
+def response_rows(pool: Path, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield the Responses rows of ``wanted``, one part in memory at a time.
+
+    ``wanted``: problem_id, sample, part and sha256, as of `graded_rows`.
+
+    Raises:
+        PoolError: a part is gone or has changed.
+        TableError: a part is not a table of Responses.
+    """
+    for (path, digest), rows in wanted.group_by("part", "sha256", maintain_order=True):
+        part = Reference(path=str(path), sha256=str(digest), rows=0)
+        responses = open_part(pool, part, tables.Responses)
+        yield responses.join(rows, on=["problem_id", "sample"], how="semi")
 
 
 def open_part(pool: Path, part: Reference, schema: type[dy.Schema]) -> pl.DataFrame:

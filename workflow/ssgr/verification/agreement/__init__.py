@@ -1,5 +1,5 @@
-"""The audit of the grading: every method over a pool, and what would change under each.
+"""How far the grading methods agree over a pool, and what each would select.
 
-``verdicts`` has every method judge; ``agreement`` compares what they say and ``selections`` what
-would be selected; ``gather`` finds the tables of a run, and ``page`` sets the page.
+``verdicts`` judges by every method, ``rates`` compares the verdicts, ``selections`` compares the
+selected responses, ``gather`` reads the tables of a run and ``page`` writes the HTML page.
 """

@@ -1,7 +1,7 @@
-"""The audit's page: tables, one chart and readable disagreements in one HTML file.
+"""The page of the agreement between grading methods, as one self-contained HTML file.
 
-It shares the report's style sheet, its charts and its way of standing alone. Numbers are formatted
-here and in the template, nowhere computed.
+It shares the report's style sheet and charts. Numbers are formatted here and in the template; they
+are computed in `rates` and `selections`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,8 @@ from ssgr.report.typesetting import environment, style
 from ssgr.selection.rules import MARGIN
 from ssgr.verification.agreement import charts, rates
 from ssgr.verification.agreement.gather import AuditedPool
-from ssgr.verification.agreement.selections import RESPONSE, overlap
+from ssgr.verification.agreement.rates import RESPONSE
+from ssgr.verification.agreement.selections import overlap
 
 Row = dict[str, Any]
 SHOWN = 12
@@ -41,37 +42,35 @@ def render(
     made: datetime | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the audit as one self-contained HTML page.
+    """Return the page.
 
     Args:
-        pools: what ``gather`` found.
+        pools: as of `gather`.
         config: what was run.
         made: the date shown; default is now.
         versions: name and version of the software that ran; default is what is installed here.
     """
-    shown = [_pool(pool, config) for pool in pools]
-    return (
-        environment("ssgr.verification.agreement")
-        .get_template("template.html.j2")
-        .render(
-            config=config,
-            style=style("ssgr.report") + style("ssgr.verification.agreement"),
-            pools=shown,
-            made=made or datetime.now(UTC),
-            versions=installed_versions() if versions is None else versions,
-        )
+    package = "ssgr.verification.agreement"
+    template = environment(package).get_template("template.html.j2")
+    return template.render(
+        config=config,
+        style=style("ssgr.report") + style(package),
+        pools=[_pool(pool, config) for pool in pools],
+        made=made or datetime.now(UTC),
+        versions=installed_versions() if versions is None else versions,
     )
 
 
 def _pool(pool: AuditedPool, config: Config) -> Row:
     """Everything that the page says of one pool."""
-    ordered = _configured_first(pool.verdicts, pool.configured)
-    said = rates.said(ordered)
+    order = pl.Enum(list(dict.fromkeys([pool.configured, *METHODS])))
+    verdicts = pool.verdicts.sort(pl.col("method").cast(order), *RESPONSE)
+    said = rates.said(verdicts)
     made_for = said.filter("decides")["method"].to_list()
-    compared = ordered.filter(pl.col("method").is_in([*made_for, pool.configured]))
-    pairs = {(row["method"], row["other"]): row
-             for row in rates.pairwise(compared).iter_rows(named=True)}  # fmt: skip
+    compared = verdicts.filter(pl.col("method").is_in([*made_for, pool.configured]))
+    pairs = {(row["method"], row["other"]): row for row in rates.pairwise(compared).to_dicts()}
     ways = rates.disagreements(compared)
+    rest = ways.slice(SHOWN)
     return {
         "model": pool.model,
         "source": pool.source,
@@ -86,11 +85,12 @@ def _pool(pool: AuditedPool, config: Config) -> Row:
         "agrees": _agrees(pairs, pool.configured),
         "contradicted": int(ways.filter("contradiction")["responses"].sum()),
         "unread": int(ways.filter(~pl.col("contradiction"))["responses"].sum()),
-        "ways": _ways(ways.head(SHOWN), ordered, pool),
-        "more_ways": _rest(ways),
-        "times": rates.times(ordered, pool.problems).to_dicts(),
+        "ways": _ways(ways.head(SHOWN), compared, pool),
+        "more_ways": {"ways": len(rest), "responses": int(rest["responses"].sum())},
+        "times": rates.times(verdicts, pool.problems).to_dicts(),
         "selections": [_selection(label, compared, pool, config) for label in pool.calibrations],
-    } | _ratios(compared, pool, config)
+        **_ratios(compared, pool, config),
+    }
 
 
 def _agrees(pairs: Mapping[tuple[str, str], Row], configured: str) -> list[tuple[str, str]]:
@@ -99,36 +99,24 @@ def _agrees(pairs: Mapping[tuple[str, str], Row], configured: str) -> list[tuple
     for (method, other), row in pairs.items():
         if method == configured != other:
             off = row["only_method"] + row["only_other"]
-            share = (
-                f"all but {off:,}" if row["share"] >= NEARLY else f"{100 * row['share']:.1f}\u00a0%"
-            )
-            others.setdefault(share if off else "all", []).append(other)
+            share = f"all but {off:,}" if off else "all"
+            if row["share"] < NEARLY:
+                share = f"{100 * row['share']:.1f}\u00a0%"
+            others.setdefault(share, []).append(other)
     return [(" and ".join(filter(None, [", ".join(names[:-1]), names[-1]])), share)
             for share, names in others.items()]  # fmt: skip
 
 
-def _configured_first(verdicts: pl.DataFrame, configured: str) -> pl.DataFrame:
-    """Sort by method: the configured one, then the others as METHODS has them."""
-    order = {name: place for place, name in enumerate(METHODS, 1)} | {configured: 0}
-    place = pl.col("method").replace_strict(order, return_dtype=pl.Int64)
-    return verdicts.sort(place, "problem_id", "sample")
-
-
-def _rest(ways: pl.DataFrame) -> Row:
-    rest = ways.slice(SHOWN)
-    return {"ways": len(rest), "responses": int(rest["responses"].sum())}
-
-
 def _ways(ways: pl.DataFrame, verdicts: pl.DataFrame, pool: AuditedPool) -> list[Row]:
     """Ways to disagree: who says what, and examples with question, gold and answers."""
-    methods = [name for name in verdicts["method"].unique(maintain_order=True) if name in ways]
+    methods = verdicts["method"].unique(maintain_order=True).to_list()
     shown = ways.select(pl.col("examples").explode()).unnest("examples")
     texts = pool.texts(shown)
-    seen = verdicts.filter(pl.col("method").is_in(methods)).join(shown, on=RESPONSE, how="semi",
-                                                                 maintain_order="left")  # fmt: skip
+    seen = verdicts.join(shown, on=RESPONSE, how="semi", maintain_order="left")
+    seen = seen.join(pool.problems, on="problem_id", maintain_order="left")
     examples = {
-        (str(problem_id), int(sample)): _example(rows, texts[problem_id, sample], pool.problems)
-        for (problem_id, sample), rows in seen.group_by(RESPONSE, maintain_order=True)
+        key: _example(rows, texts[key])
+        for key, rows in seen.partition_by(RESPONSE, as_dict=True, maintain_order=True).items()
     }
     return [
         {
@@ -136,28 +124,24 @@ def _ways(ways: pl.DataFrame, verdicts: pl.DataFrame, pool: AuditedPool) -> list
             "says": [(method, way[method]) for method in methods],
             "examples": [examples[one["problem_id"], one["sample"]] for one in way["examples"]],
         }
-        for way in ways.iter_rows(named=True)
+        for way in ways.to_dicts()
     ]
 
 
-def _example(rows: pl.DataFrame, text: str, problems: pl.DataFrame) -> Row:
+def _example(rows: pl.DataFrame, text: str) -> Row:
     """A response as each method sees it; methods that read the same answer stand together."""
-    problem_id, sample = rows.row(0, named=True)["problem_id"], rows["sample"][0]
-    problem = problems.filter(problem_id=problem_id).row(0, named=True)
+    problem = rows.row(0, named=True)
     read = list(rows.select("extracted", "method", "verdict").iter_rows())
-    ordered = sorted(read, key=lambda row: (row[0] is None, row[0] or ""))
+    read.sort(key=lambda row: (row[0] is None, row[0] or ""))
     return {
-        "problem_id": problem_id,
-        "sample": sample,
+        "problem_id": problem["problem_id"],
+        "sample": problem["sample"],
         "question": excerpt(problem["question"]),
         "end": excerpt(text[-END:]),
         "gold": excerpt(problem["answer"]),
         "answers": [
-            {
-                "text": None if found is None else excerpt(found),
-                "says": [said for _, *said in group],
-            }
-            for found, group in groupby(ordered, key=lambda row: row[0])
+            {"text": found and excerpt(found), "says": [said for _, *said in group]}
+            for found, group in groupby(read, key=lambda row: row[0])
         ],
     }
 
@@ -166,19 +150,18 @@ def _ratios(compared: pl.DataFrame, pool: AuditedPool, config: Config) -> Row:
     """The chart of c, and who changes the side of which threshold."""
     ratios = rates.ratios(compared)
     kept = [band for band in bands(config, pool.source) if band != (0.0, 1.0)]
-    ends = {end for low, high in kept for end in (low, high) if MARGIN < end < 1 - MARGIN}
+    ends = {end for band in kept for end in band if MARGIN < end < 1 - MARGIN}
     sides = rates.sides(ratios, pool.configured, kept)
     means = ratios.group_by("method", maintain_order=True).agg(mean=pl.col("ratio").mean())
     return {
         "mean_ratio": dict(means.iter_rows()),
         "bands": [{"low": low, "high": high} for low, high in kept],
-        "sides": {(row["low"], row["high"], row["method"]): row
-                  for row in sides.iter_rows(named=True)},
+        "sides": {(row["low"], row["high"], row["method"]): row for row in sides.to_dicts()},
         "ratios": figure(
             f"ratios-{pool.model}-{pool.source}",
             lambda layout: charts.ratio_panels(ratios, pool.configured, ends, layout),
         ),
-    }  # fmt: skip
+    }
 
 
 def _selection(label: str, compared: pl.DataFrame, pool: AuditedPool, config: Config) -> Row:

@@ -1,11 +1,11 @@
 """How far grading methods agree: tables of verdicts in, tables out.
 
-What counts is whether a response is correct, for that is what c = k/n counts. No answer, a time-out
-and a gold that a method cannot read are not correct, but they are no opinion either: a
-disagreement is a *contradiction* only if one method says correct and another wrong.
+What counts is whether a response is correct, for c = k/n counts that. No answer, a time-out and a
+gold that a method cannot read are not correct, but no opinion either: a disagreement is a
+*contradiction* only if one method says correct and another wrong.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
@@ -19,6 +19,15 @@ EXAMPLES = 3
 CORRECT = pl.col("verdict") == "correct"
 
 
+def _count() -> pl.Expr:
+    return pl.len().cast(pl.Int64)
+
+
+def _counts(conditions: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
+    """How many rows fulfil each condition."""
+    return {name: holds.sum().cast(pl.Int64) for name, holds in conditions.items()}
+
+
 def said(verdicts: pl.DataFrame) -> pl.DataFrame:
     """Return how often each method says what.
 
@@ -29,11 +38,9 @@ def said(verdicts: pl.DataFrame) -> pl.DataFrame:
         method, responses, a column of counts for each of VERDICTS, and decides: whether it ever
         says correct or wrong. A method that never does is not made for these problems.
     """
-    counts = [(pl.col("verdict") == name).sum().cast(pl.Int64).alias(name) for name in VERDICTS]
-    by_method = verdicts.group_by("method", maintain_order=True)
-    return by_method.agg(pl.len().cast(pl.Int64).alias("responses"), *counts).with_columns(
-        decides=pl.sum_horizontal(OPINIONS) > 0
-    )
+    counts = _counts({name: pl.col("verdict") == name for name in VERDICTS})
+    by_method = verdicts.group_by("method", maintain_order=True).agg(responses=_count(), **counts)
+    return by_method.with_columns(decides=pl.sum_horizontal(OPINIONS) > 0)
 
 
 def pairwise(verdicts: pl.DataFrame) -> pl.DataFrame:
@@ -45,20 +52,21 @@ def pairwise(verdicts: pl.DataFrame) -> pl.DataFrame:
     """
     marked = verdicts.select(*RESPONSE, "method", correct=CORRECT)
     one, other = pl.col("correct"), pl.col("correct_other")
-    counts = {
-        "both": one & other,
-        "only_method": one & ~other,
-        "only_other": ~one & other,
-        "neither": ~one & ~other,
-    }
+    counts = _counts(
+        {
+            "both": one & other,
+            "only_method": one & ~other,
+            "only_other": ~one & other,
+            "neither": ~one & ~other,
+        }
+    )
     order = {name: place for place, name in enumerate(marked["method"].unique(maintain_order=True))}
     return (
         marked.join(marked.rename({"method": "other"}), on=RESPONSE, suffix="_other")
         .group_by("method", "other")
-        .agg(**{name: is_so.sum().cast(pl.Int64) for name, is_so in counts.items()},
-             share=(one == other).mean())
+        .agg(**counts, share=(one == other).mean())
         .sort(pl.col("method", "other").replace_strict(order, return_dtype=pl.Int64))
-    )  # fmt: skip
+    )
 
 
 def disagreements(verdicts: pl.DataFrame) -> pl.DataFrame:
@@ -71,17 +79,16 @@ def disagreements(verdicts: pl.DataFrame) -> pl.DataFrame:
     """
     methods = verdicts["method"].unique(maintain_order=True).to_list()
     wide = verdicts.pivot("method", index=RESPONSE, values="verdict", maintain_order=True)
-    says = [pl.col(method) for method in methods]
-    correct = [one == "correct" for one in says]
+    correct = [pl.col(method) == "correct" for method in methods]
     disputed = wide.filter(pl.any_horizontal(correct) & ~pl.all_horizontal(correct))
+    first = pl.struct(RESPONSE).filter(pl.col("problem_id").is_first_distinct())
     ways = disputed.sort(RESPONSE).group_by(methods, maintain_order=True)
     counted = ways.agg(
-        contradiction=pl.any_horizontal(one == "wrong" for one in says).first(),
-        responses=pl.len().cast(pl.Int64),
+        contradiction=pl.any_horizontal(pl.col(method) == "wrong" for method in methods).first(),
+        responses=_count(),
         problems=pl.col("problem_id").n_unique().cast(pl.Int64),
-        examples=pl.struct(RESPONSE).filter(pl.col("problem_id").is_first_distinct())
-        .head(EXAMPLES),
-    )  # fmt: skip
+        examples=first.head(EXAMPLES),
+    )
     return counted.sort("contradiction", "responses", descending=True, maintain_order=True)
 
 
@@ -91,11 +98,9 @@ def ratios(verdicts: pl.DataFrame) -> pl.DataFrame:
     Returns:
         method, problem_id, drawn, correct, ratio.
     """
-    return (
-        verdicts.group_by("method", "problem_id", maintain_order=True)
-        .agg(drawn=pl.len().cast(pl.Int64), correct=CORRECT.sum().cast(pl.Int64))
-        .with_columns(ratio=pl.col("correct") / pl.col("drawn"))
-    )
+    by_problem = verdicts.group_by("method", "problem_id", maintain_order=True)
+    counted = by_problem.agg(drawn=_count(), **_counts({"correct": CORRECT}))
+    return counted.with_columns(ratio=pl.col("correct") / pl.col("drawn"))
 
 
 def sides(
@@ -112,21 +117,14 @@ def sides(
         A row for each band and method: low, high, method, kept (problems with c in the band),
         entered and left (those that are not, and those that only are, under ``configured``).
     """
+    schema = dict.fromkeys(("low", "high"), pl.Float64)
     known = ratios.filter(method=configured).select("problem_id", configured="ratio")
     both = ratios.join(known, on="problem_id", maintain_order="left")
-    found = []
-    for low, high in bands:
-        here, there = (pl.col(name).is_between(low - MARGIN, high + MARGIN)
-                       for name in ("ratio", "configured"))  # fmt: skip
-        counts = {"kept": here, "entered": here & ~there, "left": ~here & there}
-        found.append(
-            both.group_by("method", maintain_order=True)
-            .agg(**{name: is_so.sum().cast(pl.Int64) for name, is_so in counts.items()})
-            .select(pl.lit(low).alias("low"), pl.lit(high).alias("high"), pl.all())
-        )
-    schema = dict.fromkeys(("low", "high"), pl.Float64) | {"method": pl.String}
-    empty = pl.DataFrame(schema=schema | dict.fromkeys(("kept", "entered", "left"), pl.Int64))
-    return pl.concat([empty, *found])
+    every = pl.DataFrame(list(bands), schema=schema, orient="row").join(both, how="cross")
+    low, high = pl.col("low") - MARGIN, pl.col("high") + MARGIN
+    here, there = (pl.col(name).is_between(low, high) for name in ("ratio", "configured"))
+    counts = _counts({"kept": here, "entered": here & ~there, "left": ~here & there})
+    return every.group_by("low", "high", "method", maintain_order=True).agg(**counts)
 
 
 def times(verdicts: pl.DataFrame, golds: pl.DataFrame) -> pl.DataFrame:
@@ -141,21 +139,20 @@ def times(verdicts: pl.DataFrame, golds: pl.DataFrame) -> pl.DataFrame:
         extraction (milliseconds for all responses), judging (for all pairs), median and longest
         (of a pair; null if no answer was found), and per_response: both together, for a response.
     """
-    own = verdicts.join(
-        golds.select("problem_id", "answer"), on="problem_id", maintain_order="left"
-    )
+    answers = golds.select("problem_id", "answer")
+    own = verdicts.join(answers, on="problem_id", maintain_order="left")
     found = own.filter(pl.col("extracted").is_not_null())
     pairs = found.unique(["method", "answer", "extracted"], maintain_order=True)
     spent = pl.col("milliseconds")
     by_pair = pairs.group_by("method", maintain_order=True).agg(
-        pairs=pl.len().cast(pl.Int64),
-        by_math_verify=(pl.col("step") == "math-verify").sum().cast(pl.Int64),
+        pairs=_count(),
+        **_counts({"by_math_verify": pl.col("step") == "math-verify"}),
         judging=spent.sum(),
         median=spent.median(),
         longest=spent.max(),
     )
     by_response = own.group_by("method", maintain_order=True).agg(
-        responses=pl.len().cast(pl.Int64), extraction=pl.col("extraction_milliseconds").sum()
+        responses=_count(), extraction=pl.col("extraction_milliseconds").sum()
     )
     joined = by_response.join(by_pair, on="method", how="left", maintain_order="left")
     joined = joined.with_columns(pl.col("pairs", "by_math_verify", "judging").fill_null(0))

@@ -1,8 +1,7 @@
 """What a calibration would take of a pool if another method had graded it.
 
-All responses that are stored count, as with ``sampling.early_stop: false``. Where sampling has
-stopped early, it is the configured method that it asked: another one lacks the responses that it
-would have had drawn, and the shards that it would have gone on to visit.
+All stored responses count, as with ``sampling.early_stop: false``. Where sampling stopped early, it
+asked the configured method: another one lacks the responses and shards that it would have needed.
 """
 
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ import polars as pl
 from ssgr.config import Budget, Calibration, Filters
 from ssgr.selection.length_rules import AMONG
 from ssgr.selection.rules import tally
+from ssgr.verification.agreement.rates import RESPONSE
 
-RESPONSE = ("problem_id", "sample")
 _LISTED = pl.List(pl.Struct({"problem_id": pl.String, "sample": pl.Int32}))
 OVERLAP: dict[str, pl.DataType | type[pl.DataType]] = {
     "method": pl.String,
@@ -25,10 +24,7 @@ OVERLAP: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def regraded(grades: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Return grades with the verdicts of one method in place of theirs, and what follows of it.
-
-    ``verdicts`` are the Verdicts rows of that method; a response without one is left out.
-    """
+    """Return grades with one method's verdicts (Verdicts rows); responses without one drop out."""
     given = verdicts.select(
         *RESPONSE,
         pl.col("verdict").cast(grades.schema["verdict"]),
@@ -75,16 +71,28 @@ def overlap(
     other = verdicts[configured].filter(pl.col("verdict") != AMONG[length])
     compared = []
     for method, own in taken.items():
-        problems = len(own.join(base, on="problem_id", how="semi"))
-        responses = len(own.join(base, on=RESPONSE, how="semi"))
-        disputed = len(own.join(other, on=RESPONSE, how="semi"))
-        both = len(own) + len(base)
-        gained = own.join(base, on=RESPONSE, how="anti", maintain_order="left").to_dicts()
-        lost = base.join(own, on=RESPONSE, how="anti", maintain_order="left").to_dicts()
-        jaccards = (_jaccard(problems, both), _jaccard(responses, both))
-        compared.append((method, left[method], len(own), problems, responses, *jaccards, disputed,
-                         gained, lost))  # fmt: skip
-    return pl.DataFrame(compared, schema=OVERLAP, orient="row")
+        problems, responses = (
+            len(own.join(base, on=key, how="semi")) for key in ("problem_id", RESPONSE)
+        )
+        row = {
+            "method": method,
+            "candidates": left[method],
+            "selected": len(own),
+            "problems": problems,
+            "responses": responses,
+            "problem_jaccard": _jaccard(problems, len(own) + len(base)),
+            "response_jaccard": _jaccard(responses, len(own) + len(base)),
+            "disputed": len(own.join(other, on=RESPONSE, how="semi")),
+            "gained": _only(own, base),
+            "lost": _only(base, own),
+        }
+        compared.append(row)
+    return pl.DataFrame(compared, schema=OVERLAP)
+
+
+def _only(one: pl.DataFrame, other: pl.DataFrame) -> list[dict[str, object]]:
+    """The responses that are only in the first."""
+    return one.join(other, on=RESPONSE, how="anti", maintain_order="left").to_dicts()
 
 
 def _jaccard(shared: int, sizes: int) -> float:

@@ -1,8 +1,7 @@
 """Every grading method on every response of a pool: what it says, and the time that it takes.
 
-Each method judges as `ssgr.grading.grade` does, by its own extraction and with identical pairs
-judged once, and each starts alike: empty caches, and fresh child processes that have judged one
-pair of no concern. What the first has parsed must not make the second look fast.
+Each method judges as `ssgr.grading.grade` does: with its own extraction, and identical pairs judged
+once. For fair times each starts with empty caches and fresh child processes.
 """
 
 import sys
@@ -44,17 +43,15 @@ def judge_by_every_method(
         TableError: a response's problem is unknown, or has no answer; names one.
     """
     golds = problems.select("problem_id", gold="answer")
-    texts = ("problem_id", "sample", "text")
-    found: dict[str, list[pl.DataFrame]] = {method: [] for method in METHODS}
+    found = {method: [pl.DataFrame(schema=_FOUND)] for method in METHODS}
     for part in responses:
-        rows = part.select(texts).join(golds, on="problem_id", how="left", maintain_order="left")
+        rows = part.select("problem_id", "sample", "text").join(
+            golds, on="problem_id", how="left", maintain_order="left"
+        )
         _check_golds(rows)
         for method, of_method in found.items():
             of_method.append(_extracted(rows, method, judging))
-    judged = [
-        _judged(pl.concat([pl.DataFrame(schema=_FOUND), *parts]), method, judging)
-        for method, parts in found.items()
-    ]
+    judged = [_judged(pl.concat(parts), method, judging) for method, parts in found.items()]
     return pl.concat(judged).select(Verdicts.column_names())
 
 
@@ -82,9 +79,7 @@ def _extracted(rows: pl.DataFrame, method: str, judging: Judging) -> pl.DataFram
 
 def _judged(found: pl.DataFrame, method: str, judging: Judging) -> pl.DataFrame:
     """Add a method's verdicts to the answers that it found."""
-    forget()
-    if METHODS[method].math_verify:
-        warm_up(judging.workers)
+    _start_afresh(judging.workers if METHODS[method].math_verify else 0)
     pairs = list(found.select("gold", "extracted").iter_rows())
     verdicts = judge_pairs(
         pairs,
@@ -103,17 +98,16 @@ def _judged(found: pl.DataFrame, method: str, judging: Judging) -> pl.DataFrame:
     )
 
 
-def forget() -> None:
-    """End the judging children and empty the caches of the grading modules."""
+def _start_afresh(workers: int) -> None:
+    """End the judging children, empty the grading modules' caches, and start ``workers`` children.
+
+    Each child judges one pair, for its first verdict takes a tenth of a second longer.
+    """
     close()
     for name, module in list(sys.modules.items()):
         if name.startswith("ssgr.grading."):
             for function in vars(module).values():
                 if hasattr(function, "cache_clear"):
                     function.cache_clear()
-
-
-def warm_up(workers: int) -> None:
-    """Start judging children; the first verdict of each takes a tenth of a second longer."""
     pairs = [(f"x + {number}", f"{number} + x") for number in range(workers)]
-    judge_pairs(pairs, method="math-verify", workers=workers)
+    judge_pairs(pairs, method="math-verify", workers=max(workers, 1))

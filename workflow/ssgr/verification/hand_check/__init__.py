@@ -1,7 +1,5 @@
-"""The hand check: how often is a verdict wrong, as a person sees it?
+"""The hand check: a person labels a random sample of verdicts, which gives the error rates.
 
-Every number of the project rests on the grader, and only a person can say how far to trust it.
-``population`` finds the verdicts, ``sample`` draws some at random, ``page`` sets them in one HTML
-file on which a person labels them, ``outcome`` reads the labels, and ``intervals`` says what they
-prove.
+``population`` reads the verdicts, ``sample`` draws some, ``page`` writes the HTML file on which a
+person labels them, ``error_rates`` reads the labels and ``intervals`` gives exact intervals.
 """

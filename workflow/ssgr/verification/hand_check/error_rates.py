@@ -17,10 +17,7 @@ Answer = Literal["right", "wrong", "unsure"]
 
 
 class Label(Strict):
-    """What a person says of one verdict: that it is right, wrong, or that they are unsure.
-
-    ``number`` counts the page's verdicts from 1; ``sample`` numbers the response.
-    """
+    """A person's label of one verdict; ``number`` counts the page's verdicts from 1."""
 
     number: int
     problem_id: str
@@ -47,7 +44,7 @@ class Row:
 def read_labels(path: Path, sample: Sample) -> dict[int, Answer]:
     """Return the labels of a sample, by the place of their verdict in it (from 0).
 
-    A verdict before the last labelled one that was passed over counts as unsure: what a person
+    A verdict that was passed over before the last labelled one counts as unsure: what a person
     passes over is not a random part of the sample.
 
     Raises:
@@ -64,18 +61,17 @@ def read_labels(path: Path, sample: Sample) -> dict[int, Answer]:
             f"{path} labels the sample {labels.sample_digest}, the page shows {sample.digest}: "
             "they do not belong together. Name the page that the labels were made on."
         )
+    shown = {(i, item.problem_id, item.sample) for i, item in enumerate(sample.items, 1)}
     given: dict[int, Answer] = {}
     for label in labels.labels:
-        place = label.number - 1
-        item = sample.items[place] if 0 <= place < len(sample.items) else None
-        if item is None or (item.problem_id, item.sample) != (label.problem_id, label.sample):
+        if (label.number, label.problem_id, label.sample) not in shown:
             raise TableError(
                 f"{path}: label {label.number} names sample {label.sample} of {label.problem_id}, "
                 "which is not that verdict of the page: the file was edited"
             )
-        if place in given:
+        if label.number - 1 in given:
             raise TableError(f"{path} labels verdict {label.number} twice: keep one")
-        given[place] = label.label
+        given[label.number - 1] = label.label
     return {place: given.get(place, "unsure") for place in range(max(given, default=-1) + 1)}
 
 
@@ -91,7 +87,7 @@ def rates(sample: Sample, labels: Mapping[int, Answer]) -> list[Row]:
     return [_row(sample, labels, name, cells) for name, cells in groups.items() if cells]
 
 
-def how(sample: Sample) -> str:
+def interval_note(sample: Sample) -> str:
     """Return in words how the intervals were made."""
     exact = "Exact (Clopper-Pearson) 95 % intervals, whichever way the unsure ones fall."
     if len(sample.strata()) == 1:
@@ -103,7 +99,7 @@ def how(sample: Sample) -> str:
 
 
 def _row(sample: Sample, labels: Mapping[int, Answer], group: str, cells: Sequence[Cell]) -> Row:
-    """Count what was said of the verdicts of these cells, stratum by stratum."""
+    """Count the labels of these cells' verdicts, stratum by stratum."""
     names = {(cell.verdict, cell.method) for cell in cells}
     inside = [(sample.items[place], label) for place, label in labels.items()]
     inside = [(item, label) for item, label in inside if (item.verdict, item.method) in names]
@@ -119,7 +115,7 @@ def _row(sample: Sample, labels: Mapping[int, Answer], group: str, cells: Sequen
 def cases(sample: Sample, labels: Mapping[int, Answer]) -> list[str]:
     """Return the verdicts that are wrong as JSON lines for a test of the grader.
 
-    Each has ``gold``, ``answer`` and whether it is ``expected`` to be accepted; where no answer was
+    Each has ``gold``, ``answer`` and whether it is ``expected`` to be accepted. Where no answer was
     found, the end of the ``response`` stands in its place.
     """
     wrong = [sample.items[place] for place, label in labels.items() if label == "wrong"]

@@ -17,8 +17,7 @@ SEARCHED = 20_000
 class Excerpt(NamedTuple):
     """The end of a response: ``before`` + ``marked`` + ``after`` is one stretch of it.
 
-    ``marked`` is where the answer was read, empty if there is none. ``cut_before`` and
-    ``cut_after`` count the characters left out.
+    ``marked`` is the answer, or empty. ``cut_before`` and ``cut_after`` count characters left out.
     """
 
     before: str
@@ -31,9 +30,9 @@ class Excerpt(NamedTuple):
 def around_answer(response: str, answer: str | None) -> Excerpt:
     """Return the end of a response around the answer that was read in it; else its very end."""
     end = len(response)
-    first, last = _place(response[-SEARCHED:], answer) or (end, end)
-    if first != end:
-        first, last = (place + max(end - SEARCHED, 0) for place in (first, last))
+    place = _place(response[-SEARCHED:], answer)
+    hidden = max(end - SEARCHED, 0)
+    first, last = (hidden + place[0], hidden + place[1]) if place else (end, end)
     start, stop = max(first - BEFORE, 0), min(last + AFTER, end)
     return Excerpt(
         response[start:first], response[first:last], response[last:stop], start, end - stop

@@ -1,9 +1,8 @@
-"""Exact binomial intervals on an error rate, of one random sample or of several strata.
+"""Exact binomial intervals (Clopper and Pearson, 1934) on an error rate.
 
-Clopper and Pearson (1934): for k of n, the rates that a two-sided test would not reject. A sample
-drawn without replacement varies less than a binomial one, so that the interval errs on the safe
-side; that several responses answer one problem does not matter, since responses are drawn, not
-problems.
+They hold for one random sample or for several strata. Sampling without replacement varies less
+than a binomial, so the intervals are on the safe side. Responses are drawn, not problems: it does
+not matter that several answer one problem.
 """
 
 from collections.abc import Sequence
@@ -17,10 +16,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Count:
-    """Labels of one stratum: of ``population`` verdicts, ``labelled`` were drawn and looked at.
-
-    ``labelled`` includes the ``wrong`` ones and those of which the person is ``unsure``.
-    """
+    """Labels of one stratum: ``labelled`` of ``population`` verdicts, wrong and unsure included."""
 
     population: int
     labelled: int
@@ -37,21 +33,16 @@ class Rate:
     high: float
 
 
-def upper_limits(largest: int, strata: int = 1) -> list[list[float]]:
-    """Return the upper limits of all samples up to a size: ``[n][k]`` for k of n.
+def upper_limits(n: int, strata: int = 1) -> list[float]:
+    """Return the upper limits for 0 to n wrong ones of n.
 
     The lower limit for k of n is 1 minus the upper limit for n - k of n.
 
     Args:
-        largest: n at most.
-        strata: how many intervals are combined; each then has the confidence 1 - 0.05 / strata,
-            so that all hold together with 95 % (Bonferroni).
+        n: size of the sample.
+        strata: how many intervals are combined. Each has the confidence 1 - 0.05 / strata, so that
+            all hold together with 95 % (Bonferroni).
     """
-    return [upper_limits_of(n, strata) for n in range(largest + 1)]
-
-
-def upper_limits_of(n: int, strata: int = 1) -> list[float]:
-    """Return the upper limits of 0 to n wrong ones of n, see :func:`upper_limits`."""
     tail, wrong = 1 - (1 - CONFIDENCE) / strata / 2, np.arange(n)
     return [*map(float, betaincinv(wrong + 1, n - wrong, tail)), 1.0]
 
@@ -60,16 +51,16 @@ def rate(strata: Sequence[Count]) -> Rate:
     """Return the error rate of a population that was sampled stratum by stratum.
 
     The estimate weighs each stratum's rate, among what the person decided, by its share of the
-    population. The interval is the exact one if there is one stratum; of several, the weighted sum
-    of their exact intervals at 1 - 0.05 / strata, which is conservative. It holds whichever way
-    the unsure ones fall: the lower limit takes them for right, the upper one for wrong.
+    population. The interval of one stratum is exact; that of several is the weighted sum of their
+    intervals at 1 - 0.05 / strata, which is conservative. The unsure ones count as right for the
+    lower limit and as wrong for the upper one.
     """
     parts = [one for one in strata if one.population]
     total = sum(one.population for one in parts)
     estimate, low, high = 0.0 if parts else None, 0.0, 0.0 if parts else 1.0
     for one in parts:
         weight, n = one.population / total, one.labelled
-        limits = upper_limits_of(n, len(parts))
+        limits = upper_limits(n, len(parts))
         low += weight * (1 - limits[n - one.wrong])
         high += weight * limits[one.wrong + one.unsure]
         decided = n - one.unsure

@@ -1,9 +1,9 @@
-"""A random sample of verdicts: what a person is asked, and what it stands for.
+"""A random sample of verdicts.
 
-Simple by default: every verdict of the population is as likely as any other, and one exact interval
-says how often verdicts are wrong. Stratified, one half of the sample is of accepted answers and
-one half of rejected ones: the rates of false accepts and of false rejects, which are different
-errors, are then known equally well, and the overall rate is weighted.
+Simple by default: every verdict is drawn with the same probability, and one exact interval holds
+for the error rate. Stratified: one half of the sample is of accepted answers and one half of
+rejected ones. False accepts and false rejects are then known equally well; the overall rate is
+weighted.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from ssgr.verification.hand_check.excerpt import around_answer
 from ssgr.verification.hand_check.population import KEY, Graded
 
 ACCEPTED, REJECTED, ALL = "accepted", "rejected", "all"
+ASKED = ("problem_id", "sample", "question", "gold", "answer", "verdict", "method")
 
 
 class Cell(Strict):
@@ -38,6 +39,7 @@ class Item(Strict):
     answer: str | None
     verdict: VerdictName
     method: str
+    # as `around_answer` returns them
     before: str
     marked: str
     after: str
@@ -46,7 +48,7 @@ class Item(Strict):
 
 
 class Sample(Strict):
-    """The verdicts drawn, in the random order in which they are to be labelled."""
+    """The verdicts drawn, in the random order in which they are labelled."""
 
     title: str
     seed: int
@@ -105,26 +107,19 @@ def draw(
     if population.is_empty():
         wanted = f" that is {' or '.join(verdicts)}" if verdicts else ""
         raise TableError(f"{title}: there is no verdict{wanted} to draw from")
+    counts = population.group_by("verdict", "method").agg(count=pl.len()).sort("verdict", "method")
     drawn = graded.texts(_drawn(population, size, seed, stratified))
     return Sample(
         title=title,
         seed=seed,
         stratified=stratified,
-        population=_cells(population),
+        population=tuple(Cell(**row) for row in counts.iter_rows(named=True)),
         items=_items(drawn, problems),
     )
 
 
-def _cells(population: pl.DataFrame) -> tuple[Cell, ...]:
-    counts = population.group_by("verdict", "method").agg(count=pl.len())
-    return tuple(Cell(**row) for row in counts.sort("verdict", "method").iter_rows(named=True))
-
-
 def _drawn(population: pl.DataFrame, size: int, seed: int, stratified: bool) -> pl.DataFrame:
-    """The rows whose keys hash lowest with the seed, of each side if stratified, shuffled anew.
-
-    In the order of the draw a rare side would come last.
-    """
+    """The rows whose keys hash lowest with the seed (of each side, if stratified), shuffled."""
     drawn = _shuffled(population, f"{seed}/draw")
     if stratified:
         accepted = pl.col("verdict") == "correct"
@@ -135,38 +130,28 @@ def _drawn(population: pl.DataFrame, size: int, seed: int, stratified: bool) -> 
 
 
 def _shuffled(rows: pl.DataFrame, salt: str) -> pl.DataFrame:
-    order = [_hash(f"{salt}/{sample}/{key}") for key, sample in rows.select(KEY).iter_rows()]
-    numbered = rows.with_columns(__order=pl.Series(order, dtype=pl.UInt64))
-    return numbered.sort("__order", *KEY).drop("__order")
-
-
-def _hash(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
+    keys = [f"{salt}/{sample}/{key}".encode() for key, sample in rows.select(KEY).iter_rows()]
+    order = [blake2b(key, digest_size=8).digest() for key in keys]
+    return (
+        rows.with_columns(__order=pl.Series(order, dtype=pl.Binary))
+        .sort("__order", *KEY)
+        .drop("__order")
+    )
 
 
 def _items(drawn: pl.DataFrame, problems: pl.DataFrame) -> tuple[Item, ...]:
-    asked = {
-        problem_id: (question, gold)
-        for problem_id, question, gold in problems.join(drawn, on="problem_id", how="semi")
-        .select("problem_id", "question", "answer")
-        .iter_rows()
-    }
-    lost = [one for one in drawn["problem_id"].unique().sort() if one not in asked]
-    if lost:
+    asked = problems.select("problem_id", "question", gold=pl.col("answer").fill_null(""))
+    lost = drawn.join(asked, on="problem_id", how="anti")["problem_id"].unique().sort()
+    if len(lost):
         raise TableError(
             f"{len(lost)} of the drawn verdicts' problems are not in the table of problems, the "
             f"first is {lost[0]}: name the problems that these responses answer"
         )
+    rows = drawn.rename({"extracted": "answer"}).join(asked, on="problem_id", maintain_order="left")
     return tuple(
         Item(
-            problem_id=row["problem_id"],
-            sample=row["sample"],
-            question=asked[row["problem_id"]][0],
-            gold=asked[row["problem_id"]][1] or "",
-            answer=row["extracted"],
-            verdict=row["verdict"],
-            method=row["method"],
-            **around_answer(row["text"], row["extracted"])._asdict(),
+            **{name: row[name] for name in ASKED},
+            **around_answer(row["text"], row["answer"])._asdict(),
         )
-        for row in drawn.iter_rows(named=True)
+        for row in rows.iter_rows(named=True)
     )
