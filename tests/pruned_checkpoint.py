@@ -32,7 +32,8 @@ def prune(
 ) -> Path:
     """Write ``out``: the folder ``dense`` with the smallest weights of every block matrix gone."""
     pattern = Sparsity.parse(sparsity)
-    shutil.copytree(dense, out, ignore=shutil.ignore_patterns("README.md", "LOG.md", "*.gz"))
+    left = shutil.ignore_patterns("README.md", "LOG.md", "*.parquet", "recipe")
+    shutil.copytree(dense, out, ignore=left)
     tensors = {
         name: tensor.to(dtype).contiguous() for name, tensor in load_file(dense / WEIGHTS).items()
     }

@@ -22,8 +22,7 @@ from ssgr.errors import ReportError, TableError
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
 from ssgr.publish.archive import pack
 from ssgr.publish.cards.facts import Facts, Origin, facts_of, origin_of, scores_of
-from ssgr.publish.cards.model import card, layers, write_card
-from ssgr.publish.cards.publishing import publish
+from ssgr.publish.cards.model import card, layers, publish, write_card
 from ssgr.storage import tables
 
 POINT = point("0.75", "median", "48x512-s0")

@@ -16,8 +16,7 @@ from pruned_checkpoint import FUNNEL, calibration_set
 from ssgr.__main__ import main
 from ssgr.config import Model
 from ssgr.errors import SsgrError, TableError
-from ssgr.publish.cards.dataset import DatasetFacts, dataset_card
-from ssgr.publish.quantisers import DATA, dataset, export
+from ssgr.publish.quantisers import DATA, dataset, dataset_card, export
 from ssgr.storage import tables
 from ssgr.storage.provenance import describe
 
@@ -174,8 +173,9 @@ def test_text_without_questions_has_no_messages() -> None:
     ("sequences", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (10**6, "100K<n<1M")]
 )
 def test_the_size_category(sequences: int, size: str) -> None:
-    facts = DatasetFacts("x", "m", ["input_ids"], sequences, 5, 5, {}, [], None)
-    assert yaml.safe_load(dataset_card(facts).split("---\n")[1])["size_categories"] == size
+    table = pl.select(input_ids=pl.repeat([5], sequences))
+    card = dataset_card(table, name="x", model="m")
+    assert yaml.safe_load(card.split("---\n")[1])["size_categories"] == size
 
 
 def test_bad_input_is_named_and_leaves_nothing(

@@ -20,7 +20,7 @@ class PublishCommand(Strict):
     def cli_cmd(self) -> None:
         """Publish."""
         from ssgr.publish.cards.facts import facts_of, scores_of
-        from ssgr.publish.cards.publishing import publish
+        from ssgr.publish.cards.model import publish
 
         keys = facts_of(self.checkpoint).origin.keys
         publish(self.checkpoint, self.out, scores_of(self.scores, keys) if self.scores else None)

@@ -1,12 +1,11 @@
 """Archives: a pruned checkpoint without its zeros, for disks and downloads.
 
-A dense file stores every zero. Here a matrix is its non-zero values and one bit a weight that says
-where they are: the ``sparse-bitmask`` format of compressed-tensors. Nothing is rounded: what is
-unpacked is, bit by bit, what was packed, -0.0 and NaN included.
+A matrix is stored as its non-zero values and one bit a weight: the ``sparse-bitmask`` format of
+compressed-tensors. Unpacking gives the same bits back, -0.0 and NaN included.
 
 No engine loads an archive. compressed-tensors reads the format up to 0.13; with a later one,
 transformers fills the matrices that it does not find with random numbers and only warns. So an
-archive has no ``config.json`` but a ``packed-config.json``: every loader says that it is no model.
+archive has a ``packed-config.json`` in place of ``config.json``, and every loader refuses it.
 """
 
 import json
@@ -156,13 +155,12 @@ def _pack_shard(path: Path, out: Path) -> Counter[str]:
 
 
 def _kinds(stem: str, weight: Kind, values: int) -> dict[str, Kind]:
+    """What the parts of a packed matrix take, in the order of `PARTS`."""
     rows, columns = weight.shape
-    return {
-        f"{stem}.compressed": Kind(weight.dtype, (values,)),
-        f"{stem}.bitmask": Kind(torch.uint8, (rows, -(-columns // 8))),
-        f"{stem}.row_offsets": Kind(torch.int64, (rows,)),
-        f"{stem}.shape": Kind(torch.int64, (2,)),
-    }
+    mask = Kind(torch.uint8, (rows, -(-columns // 8)))
+    offsets, shape = Kind(torch.int64, (rows,)), Kind(torch.int64, (2,))
+    kinds = (Kind(weight.dtype, (values,)), mask, offsets, shape)
+    return {stem + part: kind for part, kind in zip(PARTS, kinds, strict=True)}
 
 
 def _bytes(kinds: dict[str, Kind]) -> int:

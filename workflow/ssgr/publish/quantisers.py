@@ -1,22 +1,21 @@
-"""Calibration sets for quantisers: a Hugging Face dataset folder that llm-compressor and GPTQ take.
-
-What a quantiser is calibrated on matters as it does for a pruner, and such a set is half the work.
-"""
+"""Calibration sets as Hugging Face dataset folders, which llm-compressor and GPTQModel take."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
+from huggingface_hub import DatasetCardData
 
 from ssgr.config import Model
 from ssgr.errors import SsgrError, TableError
 from ssgr.jobs.paths import keys_of
-from ssgr.publish.cards.dataset import DatasetFacts, dataset_card
-from ssgr.publish.cards.facts import FUNNEL, name_of
+from ssgr.publish.cards.facts import funnel_beside, name_of
+from ssgr.publish.cards.model import environment
 from ssgr.storage.atomic import whole_folder
-from ssgr.storage.tables import Calibration, Funnel, TokenSequences, read, read_spec
+from ssgr.storage.tables import Calibration, TokenSequences, read, read_spec
 
 DATA = "data/train-00000-of-00001.parquet"
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -31,6 +30,8 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "correctness_ratio": pl.Float64,
 }
 """Columns of the data set; those of which nothing is known are left out."""
+SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K"}
+"""The Hub's size categories of at most 1M, by their upper end."""
 
 
 def export(
@@ -58,21 +59,18 @@ def export(
     sequences = _sequences(calibration)
     check_encoding(calibration, encoding_digest(tokenizer), model.location)
     table = dataset(sequences, lambda ids: str(tokenizer.decode(ids)))
-    facts = DatasetFacts(
+    card = dataset_card(
+        table,
         name=out.name,
         model=name_of(model),
-        columns=table.columns,
-        sequences=len(sequences),
-        tokens=int(sequences["token_ids"].list.len().sum()),
-        longest=max(sequences["token_ids"].list.len()),
-        keys=keys_of(calibration),
-        funnel=_funnel(calibration),
         licence=licence,
+        keys=keys_of(calibration),
+        funnel=funnel_beside(calibration),
     )
     with whole_folder(out) as aside:
         (aside / DATA).parent.mkdir()
         table.write_parquet(aside / DATA)
-        (aside / "README.md").write_text(dataset_card(facts), encoding="utf-8")
+        (aside / "README.md").write_text(card, encoding="utf-8")
 
 
 def dataset(sequences: pl.DataFrame, decode: Callable[[list[int]], str]) -> pl.DataFrame:
@@ -99,24 +97,65 @@ def dataset(sequences: pl.DataFrame, decode: Callable[[list[int]], str]) -> pl.D
     return table.select(column for column in table if column.null_count() < len(table))
 
 
+def dataset_card(
+    table: pl.DataFrame,
+    *,
+    name: str,
+    model: str,
+    licence: str | None = None,
+    keys: Mapping[str, str] = MappingProxyType({}),
+    funnel: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return the card of a data set, in Markdown with the front matter that `datasets` reads.
+
+    Args:
+        table: the data set, with the columns of `dataset`.
+        name: what it is called.
+        model: whose tokens they are.
+        licence: of the data, if it is known.
+        keys: its point in the workflow, if it is of one.
+        funnel: Funnel rows.
+    """
+    lengths = table["input_ids"].list.len()
+    size = next((name for end, name in SIZES.items() if len(table) < end), "100K<n<1M")
+    files = {"split": "train", "path": "data/train-*.parquet"}
+    front = DatasetCardData(
+        license=licence,
+        task_categories=["text-generation"],
+        size_categories=size,
+        pretty_name=f"Calibration set {name}",
+        tags=["calibration", "pruning", "quantization", "ssgr"],
+        configs=[{"config_name": "default", "data_files": [files]}],
+    )
+    return (
+        environment()
+        .get_template("dataset.md.j2")
+        .render(
+            front=front.to_yaml(),
+            name=name,
+            model=model,
+            licence=licence,
+            keys=keys,
+            funnel=funnel,
+            columns=table.columns,
+            sequences=len(table),
+            tokens=lengths.sum(),
+            longest=lengths.max(),
+        )
+    )
+
+
 def _sequences(calibration: Path) -> pl.DataFrame:
     """The whole Calibration table, or of somebody else's file the tokens."""
     try:
-        ours = {*Calibration.column_names()} <= {
-            *pl.scan_parquet(calibration, glob=False).collect_schema()
-        }
+        columns = pl.read_parquet_schema(calibration)
     except (pl.exceptions.PolarsError, OSError):  # `read` says what is wrong
-        ours = False
+        columns = {}
+    ours = {*Calibration.column_names()} <= columns.keys()
     found = read(calibration, Calibration if ours else TokenSequences, cast=True)
     if found.is_empty():
         raise TableError(f"{calibration} holds no sequence: there is nothing to export")
     return found
-
-
-def _funnel(calibration: Path) -> list[dict[str, Any]]:
-    """The funnel beside a calibration set; empty if it has none."""
-    path = calibration.with_name(FUNNEL)
-    return read(path, Funnel).to_dicts() if path.is_file() else []
 
 
 def _model_of(calibration: Path) -> Model:

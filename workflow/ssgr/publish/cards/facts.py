@@ -1,9 +1,10 @@
 """What a model card is made of: a checkpoint's own files, and scores, which come later.
 
-What only the pruning job knows (the dense model, its licence, the calibration set's funnel) it puts
-into the checkpoint's spec, so that a card needs no other file of the run.
+The pruning job writes into the checkpoint's spec what only it knows (the dense model, its licence,
+the calibration set's funnel), so that a card needs no other file of the run.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import polars as pl
 from huggingface_hub import ModelCard
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ssgr.config import Model
 from ssgr.errors import ReportError, TableError
@@ -28,8 +29,6 @@ SCORES = "scores.parquet"
 class Dense(BaseModel):
     """The model that was pruned; ``hub`` is its id if it came from the Hub."""
 
-    model_config = ConfigDict(frozen=True)
-
     name: str
     hub: str | None
     license: str | None
@@ -38,8 +37,6 @@ class Dense(BaseModel):
 class Calibrated(BaseModel):
     """What a checkpoint was calibrated on, in sequences and tokens; ``funnel`` is a Funnel."""
 
-    model_config = ConfigDict(frozen=True)
-
     sequences: int
     tokens: int
     funnel: list[dict[str, str | int]]
@@ -47,8 +44,6 @@ class Calibrated(BaseModel):
 
 class Origin(BaseModel):
     """Where a checkpoint comes from; ``keys`` are its point's in the workflow, if it is of one."""
-
-    model_config = ConfigDict(frozen=True)
 
     dense: Dense
     calibrated: Calibrated | None
@@ -84,29 +79,31 @@ def origin_of(model: Model, folder: Path, calibration: Path | None, out: Path) -
         out: the checkpoint.
     """
     license = _license(folder / "README.md")
-    dense = Dense(name=name_of(model), hub=hub_id(model), license=license)
+    hub = None if Path(model.location).is_dir() else model.location
+    dense = Dense(name=name_of(model), hub=hub, license=license)
     keys = keys_of(out / SUMMARY)
     if calibration is None:
         return Origin(dense=dense, calibrated=None, keys=keys).model_dump()
     token_ids = tables.read(calibration, tables.TokenSequences, cast=True)["token_ids"]
-    funnel = calibration.with_name(FUNNEL)
     calibrated = Calibrated(
         sequences=len(token_ids),
         tokens=int(token_ids.list.len().sum()),
-        funnel=tables.read(funnel, tables.Funnel).to_dicts() if funnel.is_file() else [],
+        funnel=funnel_beside(calibration),
     )
     keys = keys_of(calibration) | keys
     return Origin(dense=dense, calibrated=calibrated, keys=keys).model_dump()
 
 
-def hub_id(model: Model) -> str | None:
-    """Return a model's id on the Hub; None for a local folder."""
-    return None if Path(model.location).is_dir() else model.location
+def funnel_beside(calibration: Path) -> list[dict[str, Any]]:
+    """Return the Funnel rows beside a calibration set; empty if it has none."""
+    path = calibration.with_name(FUNNEL)
+    return tables.read(path, tables.Funnel).to_dicts() if path.is_file() else []
 
 
 def name_of(model: Model) -> str:
-    """Return how a model is called on a card."""
-    return hub_id(model) or Path(model.location).resolve().name
+    """Return how a card calls a model: its id on the Hub, or the name of its folder."""
+    folder = Path(model.location)
+    return folder.resolve().name if folder.is_dir() else model.location
 
 
 def _license(card: Path) -> str | None:
@@ -132,7 +129,7 @@ def facts_of(folder: Path, scores: pl.DataFrame | None = None) -> Facts:
     except ValidationError as error:
         raise TableError(f"{folder / SUMMARY} does not say where it comes from: {error}") from error
     stored = WeightFiles.of_folder(folder).tensors.values()
-    weights = sum(_product(tensor.shape) for tensor in stored)
+    weights = sum(math.prod(tensor.shape) for tensor in stored)
     size = sum(path.stat().st_size for path in {tensor.file for tensor in stored})
     return Facts(
         origin=origin,
@@ -144,13 +141,6 @@ def facts_of(folder: Path, scores: pl.DataFrame | None = None) -> Facts:
         bytes=size,
         packed=size - _saved(matrices, round(size / max(weights, 1))),
     )
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    product = 1
-    for length in shape:
-        product *= length
-    return product
 
 
 def _saved(matrices: pl.DataFrame, width: int) -> int:
@@ -180,15 +170,16 @@ def scores_of(root: Path, keys: Mapping[str, str]) -> pl.DataFrame:
             f"whose scores under {root} are this checkpoint's is not known, since it was not made "
             f"by the workflow (it has no {', '.join(missing)})"
         )
+    own_keys = {key: keys[key] for key in CHECKPOINT_KEYS}
     found = []
     for path in sorted(root.rglob(SCORES)):
         place = keys_of(path)
-        own = all(place.get(key) == keys[key] for key in CHECKPOINT_KEYS)
+        own = own_keys.items() <= place.items()
         dense = place.get("model") == keys["model"] and place.get("pruner") == NONE
         if own or dense:
             named = {"benchmark": pl.lit(place.get("benchmark", "")), "dense": pl.lit(dense)}
             found.append(tables.read(path, tables.Scores).with_columns(**named))
     if not any(not one["dense"][0] for one in found):
-        point = ", ".join(f"{key}={keys[key]}" for key in CHECKPOINT_KEYS)
+        point = ", ".join(map("=".join, own_keys.items()))
         raise ReportError(f"{root} holds no {SCORES} of {point}")
     return pl.concat(found).sort("benchmark", "dense")

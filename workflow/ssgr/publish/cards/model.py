@@ -1,4 +1,4 @@
-"""The model card of a pruned checkpoint: what it is, how to use it, and how it was made."""
+"""The model card of a pruned checkpoint, and the folder to publish with it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ssgr.config.labels import pruner_name, sparsity_name
 from ssgr.jobs.grid import NONE
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
 from ssgr.publish.cards.facts import Facts, facts_of
 from ssgr.report.citation import entries
 from ssgr.root import ROOT
-from ssgr.storage.atomic import write_text
+from ssgr.storage import tables
+from ssgr.storage.atomic import take_along, whole_folder, write_text
 
 README = "README.md"
 SHOWN_KEYS = ("source", "tau", "length", "budget", "pruner")
 BLOCK = r"^.*?\.\d+\."
 """The block's name, at the beginning of that of a matrix."""
 EXPERT = r"\.\d+\."
+REPORTS = {MATRICES: tables.PruningReport, BLOCKS: tables.BlockReport}
+PRIVATE = "prune"
+"""The part of a spec that holds the command as it was given: paths, addresses of servers."""
 
 
 def card(facts: Facts) -> str:
@@ -36,27 +41,24 @@ def card(facts: Facts) -> str:
     )
     weights = (pl.col("rows").cast(pl.Int64) * pl.col("columns")).alias("weights")
     counted = facts.matrices.select(weights, zeros=pl.col("achieved_sparsity") * weights).sum()
-    return (
-        environment()
-        .get_template("model.md.j2")
-        .render(
-            front=data.to_yaml(),
-            citation="\n".join(entries(ROOT / "CITATION.cff")),
-            facts=facts,
-            dense=facts.origin.dense,
-            summary=facts.summary,
-            pruner=pruner_name(method),
-            sparsity=sparsity,
-            is_24=(pattern.zeros, pattern.group) == (2, 4),
-            zeros=counted["zeros"][0],
-            prunable=counted["weights"][0],
-            keys={key: keys[key] for key in SHOWN_KEYS if keys.get(key, NONE) != NONE},
-            recipe=yaml.safe_dump(facts.summary.recipe, sort_keys=False).strip(),
-            layers=layers(facts.matrices).to_dicts(),
-            blocks=facts.blocks.to_dicts(),
-            scores=_compared(facts.scores),
-            flagged=facts.matrices.filter(pl.col("warnings") != "").to_dicts(),
-        )
+    template = environment().get_template("model.md.j2")
+    return template.render(
+        front=data.to_yaml(),
+        citation="\n".join(entries(ROOT / "CITATION.cff")),
+        facts=facts,
+        dense=facts.origin.dense,
+        summary=facts.summary,
+        pruner=pruner_name(method),
+        sparsity=sparsity,
+        is_24=(pattern.zeros, pattern.group) == (2, 4),
+        zeros=counted["zeros"][0],
+        prunable=counted["weights"][0],
+        keys={key: keys[key] for key in SHOWN_KEYS if keys.get(key, NONE) != NONE},
+        recipe=yaml.safe_dump(facts.summary.recipe, sort_keys=False).strip(),
+        layers=layers(facts.matrices).to_dicts(),
+        blocks=facts.blocks.to_dicts(),
+        scores=_compared(facts.scores),
+        flagged=facts.matrices.filter(pl.col("warnings") != "").to_dicts(),
     )
 
 
@@ -85,6 +87,34 @@ def write_card(folder: Path, scores: pl.DataFrame | None = None) -> None:
         SsgrError: the card cannot be written.
     """
     write_text(folder / README, card(facts_of(folder, scores)))
+
+
+def publish(folder: Path, out: Path, scores: pl.DataFrame | None = None) -> None:
+    """Write a checkpoint as a folder to upload, with its scores and without this machine's paths.
+
+    Args:
+        folder: what `ssgr prune` wrote; nothing in it changes.
+        out: folder to write; its weights are hard links if that can be.
+        scores: for the card, as of `Facts`.
+
+    Raises:
+        SsgrError: ``out`` exists, or cannot be written.
+        TableError: one of the checkpoint's reports is missing, or is none.
+    """
+    made_anew = {README, SUMMARY, *REPORTS}
+    files = [file for file in folder.iterdir() if file.is_file() and file.name not in made_anew]
+    weights = [file for file in files if file.suffix == ".safetensors"]
+    others = [file for file in files if file not in weights and not file.name.startswith(".")]
+    summary = read_summary(folder)
+    spec = {key: value for key, value in summary.spec.items() if key != PRIVATE}
+    with whole_folder(out) as aside:
+        take_along(weights, aside, link=True)
+        take_along(others, aside)
+        said = summary.model_copy(update={"spec": spec})
+        (aside / SUMMARY).write_text(said.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for name, schema in REPORTS.items():
+            tables.write(tables.read(folder / name, schema), schema, aside / name)
+        write_card(aside, scores)
 
 
 def _compared(scores: pl.DataFrame | None) -> list[dict[str, Any]]:
@@ -122,9 +152,7 @@ def _three(number: float | None) -> str:
 
 def _size(count: int) -> str:
     units = ("bytes", "kB", "MB", "GB", "TB")
-    power = 0
-    while count >= 1000 ** (power + 1) and power < len(units) - 1:
-        power += 1
+    power = min((len(str(count)) - 1) // 3, len(units) - 1)
     return f"{count / 1000**power:.3g} {units[power]}"
 
 
