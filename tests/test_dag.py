@@ -125,7 +125,7 @@ def test_grading_code_regrades_and_samples_no_pool(done: Experiment, edited: Pat
 
 
 @pytest.mark.parametrize(
-    "file", ["tables.py", "config/run.py", "problems/__init__.py", "commands/sample.py"]
+    "file", ["storage/tables.py", "config/run.py", "problems/__init__.py", "commands/sample.py"]
 )
 def test_no_edit_of_shared_code_throws_the_pool_away(
     done: Experiment, edited: Path, file: str
