@@ -1,7 +1,4 @@
-"""Calibration sets: what was selected, as token sequences that a pruner reads.
-
-Every table here holds the sequences that calibrate, and after them those that are held back.
-"""
+"""Calibration sets: the selected token sequences, and after them those that are held back."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -45,8 +42,8 @@ def of_responses(
         convert: brings a Responses row with its question into another form, see
             `ssgr.sampling.rendering.Conversion`; None takes the token ids as they were sampled.
 
-    The length rule has counted the tokens that were sampled. What ``convert`` makes of a response
-    may be longer or shorter; l_q and l_i, and the cut to l, are of that.
+    The length rule has counted the sampled tokens; l_q, l_i and the cut to l are of what
+    ``convert`` makes of them.
 
     Raises:
         TableError: a chosen response is in none of the ``shards``.
@@ -65,18 +62,16 @@ def of_responses(
     if convert is not None:
         anew = [convert(row) for row in rows.iter_rows(named=True)]
         rows = rows.with_columns(pl.DataFrame(anew, schema=CONVERTED))
+    prompt, response = pl.col("prompt_token_ids"), pl.col("token_ids")
     return rows.select(
         "sequence",
         *KEYS,
         "question",
-        pl.col("text").alias("response"),
-        pl.col("prompt_token_ids")
-        .list.concat(pl.col("token_ids"))
-        .list.head(budget.tokens)
-        .alias("token_ids"),
-        pl.col("prompt_token_ids").list.len().alias("prompt_tokens"),
-        pl.col("token_ids").list.len().alias("response_tokens"),
-        "correctness_ratio",
+        response="text",
+        token_ids=prompt.list.concat(response).list.head(budget.tokens),
+        prompt_tokens=prompt.list.len(),
+        response_tokens=response.list.len(),
+        correctness_ratio="correctness_ratio",
     )
 
 
@@ -138,7 +133,16 @@ def of_documents(
         pending += [*plain.encode(text), plain.end]
         used += 1
         while len(pending) >= length and len(rows) < budget.drawn:
-            rows.append(_text_row(start, pending[:length], plain))
+            ids = with_begin(plain.begin, pending[:length])
+            rows.append(
+                {
+                    "problem_id": start,
+                    "response": plain.decode(pending[:length]),
+                    "token_ids": ids,
+                    "prompt_tokens": 0,
+                    "response_tokens": len(ids),
+                }
+            )
             pending, start = pending[length:], document_id
     table = _table(rows)
     counts = _counts({"source": len(documents), "packed": used}, table, budget)
@@ -158,18 +162,6 @@ def _around_solution(template: str, question: str) -> tuple[str, str]:
     return before.replace("{question}", question), after.replace("{question}", question)
 
 
-def _text_row(document_id: str, text: list[int], plain: PlainText) -> dict[str, object]:
-    token_ids = with_begin(plain.begin, text)
-    return {
-        "problem_id": document_id,
-        "question": None,
-        "response": plain.decode(text),
-        "token_ids": token_ids,
-        "prompt_tokens": 0,
-        "response_tokens": len(token_ids),
-    }
-
-
 def _table(rows: list[dict[str, object]]) -> pl.DataFrame:
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "problem_id": pl.String,
@@ -179,7 +171,7 @@ def _table(rows: list[dict[str, object]]) -> pl.DataFrame:
         "prompt_tokens": pl.Int32,
         "response_tokens": pl.Int32,
     }
-    table = pl.DataFrame(rows, schema=schema, orient="row").with_row_index("sequence")
+    table = pl.DataFrame(rows, schema=schema).with_row_index("sequence")
     return table.with_columns(
         sample=pl.lit(None, dtype=pl.Int32), correctness_ratio=pl.lit(None, dtype=pl.Float64)
     )

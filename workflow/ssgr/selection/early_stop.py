@@ -1,10 +1,10 @@
 """Early stop: how many responses of a problem can still change what is selected.
 
-With n = 16 and tau = 0.75 a problem with 13 correct responses is discarded whatever the other three
-say. A demand (tau, length rule) is *settled* by a prefix of a problem's samples 0, 1, 2 … if no
-outcome of the later ones changes which response it takes. Sampling draws a response only when it is
-certain to belong to the shortest prefix that settles every demand, so nothing drawn is wasted, and
-a selection looks only at its own shortest prefix, so it does not depend on what else was drawn.
+With n = 16 and tau = 0.75 a problem with 13 correct responses is discarded whatever the others are.
+A prefix of a problem's samples 0, 1, 2 … *settles* a demand (tau, length rule) if no outcome of the
+later ones changes which response it takes. Sampling draws a response only if it is certain to
+belong to the shortest prefix that settles every demand. A selection looks only at its own shortest
+prefix, so it does not depend on what else was drawn.
 """
 
 from collections.abc import Iterable, Sequence
@@ -125,17 +125,13 @@ def joined(parts: Sequence[Needs], filters: Filters) -> Needs:
     """Return what several parts of a pool, drawn for the same filters, settle together."""
     if any(part.demands is None for part in parts):
         return Needs(demands=None, filters=filters)
-    return Needs(
-        demands=tuple(
-            dict.fromkeys(
-                demand
-                for part in parts
-                for demand in part.demands or ()
-                if part.filters == filters or demand.length not in FIRST
-            )
-        ),
-        filters=filters,
+    demands = dict.fromkeys(
+        demand
+        for part in parts
+        for demand in part.demands or ()
+        if part.filters == filters or demand.length not in FIRST
     )
+    return Needs(demands=tuple(demands), filters=filters)
 
 
 def outcomes(graded: pl.DataFrame, filters: Filters, n: int) -> dict[str, list[Outcome | None]]:
@@ -154,17 +150,11 @@ def settled(graded: pl.DataFrame, demand: Demand, filters: Filters, n: int) -> p
     under another grader. n is the number of responses that a full pool has of each problem.
     """
     known = outcomes(graded, filters, n)
-    prefixes = pl.DataFrame(
-        {
-            "problem_id": list(known),
-            "prefix": [demand.prefix(of_problem) for of_problem in known.values()],
-        },
-        schema={"problem_id": pl.String, "prefix": pl.Int32},
-    )
-    rows = graded.join(prefixes, on="problem_id", how="left", maintain_order="left")
+    prefixes = {problem_id: demand.prefix(found) for problem_id, found in known.items()}
+    of_rows = [prefixes[problem_id] for problem_id in graded["problem_id"]]
+    rows = graded.with_columns(prefix=pl.Series(of_rows, dtype=pl.Int32))
     needed = rows.filter(pl.col("sample") < pl.col("prefix"))
-    whole = pl.len().over("problem_id") == pl.col("prefix")
-    return needed.filter(whole).drop("prefix")
+    return needed.filter(pl.len().over("problem_id") == pl.col("prefix")).drop("prefix")
 
 
 def _covers(theirs: Demand, ours: Demand, same_filters: bool) -> bool:

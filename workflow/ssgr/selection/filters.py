@@ -1,7 +1,6 @@
-"""Fitness: the thresholds that turn measured quality into responses kept and dropped.
+"""Quality filters: thresholds on the measured quality of responses.
 
-Kept apart from the measures, whose code decides which grades are made again: a threshold decides
-over grades that are there.
+They stand apart from the measures: another threshold must not make grades anew.
 """
 
 import polars as pl
@@ -14,37 +13,32 @@ REQUIRED = {
     "require_thinking": "has_thinking",
     "require_answer": "has_answer",
 }
-"""The column that each of these filters looks at."""
+"""The column of each filter that requires something."""
+THINKING_SHARE = "min_thinking_share"
 
 
 def quality(filters: Filters) -> pl.Expr:
-    """Which responses are fit to calibrate on: not repetitive, with reasoning, right format.
-
-    To be evaluated on a table with all responses of a problem, whose median thinking may count.
-    """
+    """Return which responses pass all filters; of a table with all responses of each problem."""
     return pl.all_horizontal(pl.lit(True), *checks(filters).values())
 
 
 def checks(filters: Filters) -> dict[str, pl.Expr]:
     """Return what lets a response pass, for each filter that is on, by its name."""
-    thinking = pl.col("thinking_tokens")
-    median_thinking = thinking.median().over("problem_id")
     found: dict[str, pl.Expr] = {}
     for name, threshold in filters:
-        if threshold is None or threshold is False:
+        measure = pl.col(measure_of(name))
+        if threshold is None or threshold is False or (name == THINKING_SHARE and not threshold):
             continue
         if name in REQUIRED:
-            found[name] = pl.col(measure_of(name))
-        elif name == "min_thinking_share":
-            if threshold:
-                found[name] = thinking >= threshold * median_thinking
+            found[name] = measure
+        elif name == THINKING_SHARE:
+            found[name] = measure >= threshold * measure.median().over("problem_id")
         else:  # max_<column>
-            found[name] = pl.col(measure_of(name)).fill_null(0) <= threshold
+            found[name] = measure.fill_null(0) <= threshold
     return found
 
 
 def measure_of(name: str) -> str:
     """Return the column of the grades that a filter looks at."""
-    return REQUIRED.get(name) or (
-        "thinking_tokens" if name == "min_thinking_share" else name.removeprefix("max_")
-    )
+    others = REQUIRED | {THINKING_SHARE: "thinking_tokens"}
+    return others.get(name, name.removeprefix("max_"))

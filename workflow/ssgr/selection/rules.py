@@ -1,8 +1,8 @@
 """Selection: which problems are kept and which response of each calibrates the pruner (section 4).
 
-Problem q with n responses, k of them correct, is kept if c = k/n <= tau. Incorrect responses are
-dropped, then low-quality ones, and a length rule takes one of the rest. Everything is decided
-on the grades, so that the responses' tokens are only read for the rows that were chosen.
+A problem with n responses, k of them correct, is kept if c = k/n <= tau. Incorrect responses are
+dropped, then low-quality ones, and a length rule takes one of the rest. All is decided on the
+grades; the responses' tokens are read for the chosen rows alone.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,19 @@ from ssgr.selection.length_rules import AMONG, LENGTH_RULES, LengthRule
 
 MARGIN = 1e-9
 """For comparing a ratio with a threshold of two decimals."""
+MORE_PROBLEMS = (
+    "Sample more problems (raise pool.problems, or name a larger source anew), relax tau or the "
+    "filters"
+)
 
 
 @dataclass(frozen=True)
 class Tally:
     """What a part of a pool offers to a selection.
 
-    ``candidates``: one response of each problem that is left: the columns of the graded rows,
-    correctness_ratio and ``order``, the place in the draw; sorted by it, at most budget.drawn.
-    ``counts``: the Funnel columns, of all problems seen.
+    ``candidates``: one response of each problem that is left, with the columns of the graded rows,
+    correctness_ratio and ``order`` (the place in the draw, by which they are sorted); at most
+    budget.drawn. ``counts``: the Funnel columns, of all problems seen.
     """
 
     candidates: pl.DataFrame
@@ -70,8 +74,7 @@ def tally(
         "good quality": fit,
         f"length rule: {length}": candidates,
     }
-    counts = funnel({name: (table["problem_id"].n_unique(), len(table)) for name, table in
-                     steps.items()})  # fmt: skip
+    counts = funnel({k: (table["problem_id"].n_unique(), len(table)) for k, table in steps.items()})
     if n is not None:
         known = pl.when(pl.col("drawn") >= n).then("correctness_ratio")
         candidates = candidates.with_columns(known.alias("correctness_ratio"))
@@ -81,15 +84,13 @@ def tally(
 def merge(first: Tally, second: Tally, budget: Budget) -> Tally:
     """Join the tallies of two parts of a pool, which share no problem.
 
-    The draw takes the lowest hashes, so what it takes of a union is among what it takes of the
-    parts: memory does not grow with the pool.
+    What the draw takes of a union is among what it takes of the parts, so memory stays flat.
     """
     columns = first.candidates.columns
     both = pl.concat([first.candidates, second.candidates.select(columns)]).drop("order")
-    counts = pl.concat([first.counts, second.counts]).group_by("step", maintain_order=True)
-    return Tally(
-        draw(both, budget).select(columns), counts.agg(pl.col("problems", "responses").sum())
-    )
+    steps = pl.concat([first.counts, second.counts]).group_by("step", maintain_order=True)
+    counts = steps.agg(pl.col("problems", "responses").sum())
+    return Tally(draw(both, budget).select(columns), counts)
 
 
 def choose(found: Tally, budget: Budget) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -99,13 +100,7 @@ def choose(found: Tally, budget: Budget) -> tuple[pl.DataFrame, pl.DataFrame]:
         SelectionError: fewer candidates than the budget asks for; shows the funnel.
     """
     counts = pl.concat([found.counts, last_steps(found.candidates, budget)])
-    require(
-        found.candidates,
-        budget,
-        counts,
-        "Sample more problems (raise pool.problems, or name a larger source anew), relax tau or "
-        "the filters",
-    )
+    require(found.candidates, budget, counts, MORE_PROBLEMS)
     return found.candidates, counts
 
 
@@ -118,8 +113,7 @@ def band(tau: str) -> tuple[float, float]:
 def draw(candidates: pl.DataFrame, budget: Budget) -> pl.DataFrame:
     """Draw ``budget.drawn`` rows at random: those whose id hashes lowest with the seed.
 
-    A larger budget holds a smaller one, and a grown pool changes the draw as little as it can.
-    Adds the column ``order``.
+    A larger budget's draw begins with a smaller one's. Adds the column ``order``.
     """
     column = candidates.columns[0]
     order = [_hash(budget.seed, key) for key in candidates[column]]
@@ -137,10 +131,8 @@ def funnel(steps: dict[str, tuple[int, int]]) -> pl.DataFrame:
 def last_steps(drawn: pl.DataFrame, budget: Budget) -> pl.DataFrame:
     """Return the last steps of a funnel: what calibrates of what was drawn, and what does not."""
     used = min(len(drawn), budget.sequences)
-    steps = {"drawn": used, "held back": len(drawn) - used}
-    return funnel(
-        {step: (count, count) for step, count in steps.items() if count or step == "drawn"}
-    )
+    rest = len(drawn) - used
+    return funnel({"drawn": (used, used), **({"held back": (rest, rest)} if rest else {})})
 
 
 def require(chosen: pl.DataFrame, budget: Budget, counts: pl.DataFrame, remedy: str) -> None:
@@ -163,11 +155,11 @@ def _hash(seed: int, key: str) -> int:
 
 def _apply(rule: LengthRule, fit: pl.DataFrame, budget: Budget) -> pl.DataFrame:
     """Take one response of each problem, by ``rule``; ties in length keep the draw order."""
-    taken: list[int] = []
-    ordered = fit.sort("problem_id", "tokens", "sample").with_row_index("row")
+    taken = [fit.clear()]
+    ordered = fit.sort("problem_id", "tokens", "sample")
     for rows in ordered.partition_by("problem_id", maintain_order=True):
         limit = budget.tokens - rows["prompt_tokens"][0]
         rng = Random(_hash(budget.seed, f"length rule/{rows['problem_id'][0]}"))
         index = rule(rows["tokens"].to_list(), limit, rows["sample"].to_list(), rng)
-        taken.append(rows["row"][index])
-    return ordered.filter(pl.col("row").is_in(taken)).drop("row")
+        taken.append(rows[index])
+    return pl.concat(taken)

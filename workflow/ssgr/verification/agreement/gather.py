@@ -116,10 +116,13 @@ def _pool(
     calibrations: Mapping[str, tuple[Calibration, Shards]],
 ) -> AuditedPool:
     every = sorted({shard for _, shards in calibrations.values() for shard in shards})
-    parts = {shard: receipts.read(Path(shard), receipts.GradedShard).parts for shard in every}
+    parts = {
+        "": (),
+        **{each: receipts.read(Path(each), receipts.GradedShard).parts for each in every},
+    }
     grades = pl.concat(
-        receipts.graded_rows(pool, parts[shard]).with_columns(shard=pl.lit(shard))
-        for shard in every
+        receipts.graded_rows(pool, of_shard).with_columns(shard=pl.lit(shard))
+        for shard, of_shard in parts.items()
     )
     stored = verdicts.join(grades.select(*RESPONSE, stored="verdict"), on=RESPONSE,
                            maintain_order="left")  # fmt: skip
