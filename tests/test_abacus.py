@@ -1,11 +1,11 @@
 """The embedded model's problems, text, recipe and shipped folder."""
 
 import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from itertools import islice, pairwise, product
 from operator import itemgetter
 from pathlib import Path
@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 import recipe
 import ssgr
@@ -35,14 +35,6 @@ PATHS = os.pathsep.join(str(path) for path in (recipe.MODEL, Path(ssgr.__file__)
 EQUATION = re.compile(r"(\d+)([-+*/])(\d+)(?:([-+])(\d+))?=(\d+)(?:r(\d+))?")
 GOLDEN_DICE = [85, 63, 19, 82, 55, 24]
 KINDS = tuple(LEVELS)
-#: SHA-256 of 40 problems of each kind with seed 2; fixed before any pruned model was scored.
-FROZEN = {
-    "stories": "305019d8aef78b96",
-    "easy": "c1df53a868ed2aef",
-    "medium": "f204c725923d96ea",
-    "hard": "766093d1b8539943",
-    "choice": "8bee71b9e341eee0",
-}
 #: SHA-256 of all shipped problems, written when every one of them was what the recipe draws.
 SHIPPED = "d2968847c2a0bc8b"
 STYLES = tuple(sorted({style for _, shares in PHASES for style, _ in shares}))
@@ -61,6 +53,12 @@ def equations(text: str) -> list[tuple[int, int, bool]]:
     return found
 
 
+def words(samples: Iterable[mixture.Sample]) -> set[str]:
+    """Words of chats and solutions."""
+    texts = (sample.prompt + sample.target for sample in samples if sample.kind != "prose")
+    return {word for text in texts for word in re.findall("[a-z]+", text.lower())}
+
+
 def stories(count: int) -> list[Story]:
     return [draw_story(f"test/{number}", 1 + number % 7) for number in range(count)]
 
@@ -71,12 +69,6 @@ def test_dice_draws_are_fixed_for_ever() -> None:
     assert sorted(dice.shuffled(range(9))) == list(range(9))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_problems_are_those_that_were_frozen(kind: str) -> None:
-    drawn = json.dumps(recipe.problems(kind, 40, 2)).encode()
-    assert hashlib.sha256(drawn).hexdigest()[:16] == FROZEN[kind]
-
-
 def test_the_shipped_problems_are_those_of_the_recipe() -> None:
     """By digest all of them; the first hundred of every kind and seed drawn anew."""
     shipped = pl.read_parquet(recipe.MODEL / "problems.parquet")
@@ -84,6 +76,7 @@ def test_the_shipped_problems_are_those_of_the_recipe() -> None:
     for kind, seed in product(KINDS, ship.SEEDS):
         rows = shipped.filter(kind=kind, seed=seed).drop("kind", "seed")
         assert len(rows) == ship.MORE.get((kind, seed), ship.USUAL)
+        assert rows["problem_id"].n_unique() == rows["question"].n_unique() == len(rows)
         assert rows.head(100).to_dicts() == recipe.problems(kind, 100, seed)
 
 
@@ -108,15 +101,6 @@ def test_what_is_not_shipped_is_drawn_to_a_file(kind: str, key: str, tmp_path: P
     table, _ = load(data.model_copy(update={"path": str(tmp_path / "mine.parquet")}))
     drawn = recipe.documents(9, 77) if kind == "prose" else recipe.problems(kind, 9, 77)
     assert table.sort(key).to_dicts() == sorted(drawn, key=itemgetter(key))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_equal_seeds_give_equal_problems(kind: str) -> None:
-    drawn = recipe.problems(kind, 40, 3)
-    assert drawn == recipe.problems(kind, 60, 3)[:40]
-    assert drawn != recipe.problems(kind, 40, 4)
-    assert len({problem["problem_id"] for problem in drawn}) == 40
-    assert len({problem["question"] for problem in drawn}) == 40
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -240,18 +224,12 @@ def test_trained_choices_are_walked_to_the_right_letter() -> None:
 
 
 def test_choice_is_told_in_words_that_training_never_saw() -> None:
-    def words(text: str) -> set[str]:
-        return set(re.findall(r"[a-z]+", text.lower()))
-
-    trained: set[str] = set()
     polish = islice(mixture.samples(0, 0), 2000)
-    for sample in (*islice(mixture.samples(0, 3000), 3000), *polish):
-        if sample.kind != "prose":
-            trained |= words(sample.prompt + sample.target)
-    assert not trained & set(HELD_OUT_WORDS)
+    trained = words([*islice(mixture.samples(0, 3000), 3000), *polish])
+    assert trained.isdisjoint(HELD_OUT_WORDS)
     assert {domain.name for domain in HELD_OUT}.isdisjoint(domain.name for domain in TRAINED)
     for problem in recipe.problems("choice", 80, 0):
-        assert words(str(problem["question"])) & set(HELD_OUT_WORDS)
+        assert set(re.findall("[a-z]+", str(problem["question"]).lower())) & set(HELD_OUT_WORDS)
 
 
 def test_documents_are_held_out_from_training() -> None:
@@ -326,12 +304,6 @@ def test_no_loss_on_questions_and_padding(short: train.Recipe) -> None:
                 assert marks[row.index(assistant) + 1]
 
 
-def test_training_writes_a_folder_that_loads(short: train.Recipe, tmp_path: Path) -> None:
-    train.train(tmp_path / "model", short, checkpoint_every=2)
-    assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").config.model_type == "qwen2"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
-
-
 def test_the_tokenizer_keeps_text_tags_and_digits() -> None:
     tokenizer = AutoTokenizer.from_pretrained(recipe.MODEL)
     texts = [sample.target for sample in islice(mixture.samples(5, 60), 60)]
@@ -344,25 +316,3 @@ def test_the_tokenizer_keeps_text_tags_and_digits() -> None:
         [{"role": "user", "content": "Hi"}], add_generation_prompt=True, tokenize=False
     )
     assert prompt == "<|user|>Hi<|assistant|>"
-
-
-def test_the_shipped_model_thinks_boxes_and_is_right_on_easy_problems() -> None:
-    torch.set_num_threads(1)
-    tokenizer = AutoTokenizer.from_pretrained(recipe.MODEL)
-    model = AutoModelForCausalLM.from_pretrained(recipe.MODEL)
-    assert model.dtype == torch.float32
-    right = 0
-    problems = recipe.problems("easy", 8, 1234)
-    for problem in problems:
-        turn = [{"role": "user", "content": str(problem["question"])}]
-        prompt = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-        ids = torch.tensor([tokenizer.encode(str(prompt))])
-        out = model.generate(ids, max_new_tokens=256, do_sample=False)  # type: ignore[misc]
-        text = str(tokenizer.decode(out[0, ids.shape[1] :].tolist(), skip_special_tokens=True))
-        assert text.startswith("<think>\n") and text.count("</think>") == 1
-        right += is_correct(text, str(problem["answer"]))
-    assert right >= 7
-
-
-def test_the_shipped_folder_is_small() -> None:
-    assert sum(path.stat().st_size for path in recipe.MODEL.rglob("*")) <= 10_500_000

@@ -19,7 +19,7 @@ from pruned_checkpoint import prune
 from ssgr.__main__ import main
 from ssgr.errors import ModelError, SsgrError
 from ssgr.pruning.output.tensor_file import Kind, TensorFile, bits
-from ssgr.publish.archive import PACKED_CONFIG, compress, decompress, pack, unpack
+from ssgr.publish.archive import PACKED_CONFIG, Sizes, compress, decompress, pack, unpack
 from tiny_decoders import save, tiny
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn]
@@ -73,13 +73,6 @@ def test_the_parts_are_those_of_the_format(rows: int, columns: int, seed: int) -
     assert parts[".bitmask"].dtype == torch.uint8
 
 
-def test_minus_zero_keeps_its_sign_and_plus_zero_takes_no_room() -> None:
-    weight = torch.tensor([[0.0, -0.0, 1.0, 0.0]])
-    parts = compress(weight)
-    assert len(parts[".compressed"]) == 2
-    assert torch.signbit(decompress(parts)).tolist() == [[False, True, False, False]]
-
-
 def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
@@ -91,36 +84,47 @@ def checkpoint(
     return prune(abacus, tmp_path_factory.mktemp("dense") / "pruned", dtype=request.param)
 
 
-def test_a_whole_folder_comes_back_byte_by_byte(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def packed(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sizes]:
+    archive = tmp_path_factory.mktemp("packed") / "archive"
+    return archive, pack(checkpoint, archive)
+
+
+@pytest.fixture
+def archive(packed: tuple[Path, Sizes], tmp_path: Path) -> Path:
+    """One that a test may damage."""
+    return Path(shutil.copytree(packed[0], tmp_path / "archive"))
+
+
+def test_a_whole_folder_comes_back_byte_by_byte(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     archive, back = tmp_path / "archive", tmp_path / "deep" / "back"
-    sizes = pack(checkpoint, archive)
-    unpack(archive, back)
+    assert main(["archive", "pack", str(checkpoint), str(archive)]) == 0
+    assert "28 matrices packed" in capsys.readouterr().out
+    assert main(["archive", "unpack", str(archive), str(back)]) == 0
     assert files(back) == files(checkpoint)
     assert filecmp.cmpfiles(checkpoint, back, files(back), shallow=False)[1:] == ([], [])
-    assert sizes.matrices == 28
-    weights = archive / "model.safetensors"
-    assert sizes.packed < weights.stat().st_size < sizes.packed + 20_000  # and a header
     assert files(archive) == files(checkpoint) - {"config.json"} | {PACKED_CONFIG}
     assert files(tmp_path) == {"archive", "deep"}
+    assert main(["archive", "unpack", str(back), str(tmp_path / "x")]) == 1
+    assert "no archive" in capsys.readouterr().err
 
 
-def test_half_of_the_weights_takes_little_more_than_half(checkpoint: Path, tmp_path: Path) -> None:
+def test_half_of_the_weights_takes_little_more_than_half(
+    checkpoint: Path, packed: tuple[Path, Sizes]
+) -> None:
     """A value and a bit a weight: 1/2 + 1/32 of the pruned matrices in fp32, 1/2 + 1/16 in bf16."""
-    sizes = pack(checkpoint, tmp_path / "archive")
-    pruned = {
-        name: tensor
-        for name, tensor in load_file(checkpoint / "model.safetensors").items()
-        if ".layers." in name and tensor.ndim == 2
-    }
-    width = next(iter(pruned.values())).element_size()
-    numel = sum(tensor.numel() for tensor in pruned.values())
-    rows = sum(len(tensor) for tensor in pruned.values())
-    saved = numel * width / 2 - numel / 8 - 8 * rows - 16 * len(pruned)
-    assert sizes.dense - sizes.packed == saved
-    assert sizes.dense == sum(
-        tensor.numel() * tensor.element_size()
-        for tensor in load_file(checkpoint / "model.safetensors").values()
-    )
+    archive, sizes = packed
+    tensors = load_file(checkpoint / "model.safetensors")
+    pruned = [tensor for name, tensor in tensors.items() if ".layers." in name and tensor.ndim == 2]
+    numel = sum(tensor.numel() for tensor in pruned)
+    rows = sum(len(tensor) for tensor in pruned)
+    saved = numel * pruned[0].element_size() / 2 - numel / 8 - 8 * rows - 16 * len(pruned)
+    assert sizes.dense == sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    assert (sizes.dense - sizes.packed, sizes.matrices) == (saved, 28)
+    stored = (archive / "model.safetensors").stat().st_size
+    assert sizes.packed < stored < sizes.packed + 20_000  # and a header
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen3_moe", "mixtral"])
@@ -155,39 +159,29 @@ def test_what_would_not_get_smaller_stays_as_it_is(tmp_path: Path) -> None:
     assert filecmp.cmp(dense / name, tmp_path / "back" / name, shallow=False)
 
 
-def test_no_loader_takes_an_archive_for_a_model(checkpoint: Path, tmp_path: Path) -> None:
+def test_no_loader_takes_an_archive_for_a_model(archive: Path) -> None:
     """It would fill the matrices that it does not find with random numbers."""
-    pack(checkpoint, tmp_path / "archive")
     with pytest.raises((OSError, ValueError)):
-        AutoModelForCausalLM.from_pretrained(tmp_path / "archive")
+        AutoModelForCausalLM.from_pretrained(archive)
 
 
-def test_what_compressed_tensors_wrote_is_read_too(checkpoint: Path, tmp_path: Path) -> None:
+def test_what_compressed_tensors_wrote_is_read_too(
+    checkpoint: Path, archive: Path, tmp_path: Path
+) -> None:
     """Its folders differ in that the config has its usual name."""
-    pack(checkpoint, tmp_path / "archive")
-    (tmp_path / "archive" / PACKED_CONFIG).rename(tmp_path / "archive/config.json")
-    unpack(tmp_path / "archive", tmp_path / "back")
+    (archive / PACKED_CONFIG).rename(archive / "config.json")
+    unpack(archive, tmp_path / "back")
     for name in ("config.json", "model.safetensors"):
         assert filecmp.cmp(checkpoint / name, tmp_path / "back" / name, shallow=False)
 
 
-def test_the_config_is_as_compressed_tensors_writes_it(checkpoint: Path, tmp_path: Path) -> None:
-    pack(checkpoint, tmp_path / "archive")
-    said = json.loads((tmp_path / "archive" / PACKED_CONFIG).read_text())["quantization_config"]
+def test_the_config_is_as_compressed_tensors_writes_it(archive: Path) -> None:
+    said = json.loads((archive / PACKED_CONFIG).read_text())["quantization_config"]
     assert said["quant_method"] == "compressed-tensors"
     assert said["sparsity_config"]["format"] == "sparse-bitmask"
     assert said["sparsity_config"]["global_sparsity"] == pytest.approx(0.5)
     assert {"lm_head", "model.embed_tokens"} <= {*said["sparsity_config"]["ignore"]}
     assert not [name for name in said["sparsity_config"]["ignore"] if "_proj" in name]
-
-
-def damage(archive: Path, name: str, tensor: torch.Tensor | None) -> None:
-    tensors = load_file(archive / "model.safetensors")
-    if tensor is None:
-        del tensors[name]
-    else:
-        tensors[name] = tensor
-    save_file(tensors, archive / "model.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -201,27 +195,30 @@ def damage(archive: Path, name: str, tensor: torch.Tensor | None) -> None:
     ],
 )
 def test_a_damaged_archive_is_named(
-    checkpoint: Path, tmp_path: Path, part: str, tensor: torch.Tensor | None
+    archive: Path, tmp_path: Path, part: str, tensor: torch.Tensor | None
 ) -> None:
-    pack(checkpoint, tmp_path / "archive")
-    damage(tmp_path / "archive", f"model.layers.2.mlp.down_proj.{part}", tensor)
+    tensors = load_file(archive / "model.safetensors")
+    name = f"model.layers.2.mlp.down_proj.{part}"
+    del tensors[name]
+    if tensor is not None:
+        tensors[name] = tensor
+    save_file(tensors, archive / "model.safetensors")
     with pytest.raises(ModelError, match=r"model\.layers\.2\.mlp\.down_proj"):
-        unpack(tmp_path / "archive", tmp_path / "back")
+        unpack(archive, tmp_path / "back")
     assert files(tmp_path) == {"archive"}
 
 
-def test_a_truncated_file_is_named(checkpoint: Path, tmp_path: Path) -> None:
-    pack(checkpoint, tmp_path / "archive")
-    weights = tmp_path / "archive/model.safetensors"
+def test_a_truncated_file_is_named(archive: Path, tmp_path: Path) -> None:
+    weights = archive / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(ModelError, match=r"model\.safetensors"):
-        unpack(tmp_path / "archive", tmp_path / "back")
+        unpack(archive, tmp_path / "back")
     assert files(tmp_path) == {"archive"}
 
 
-def test_what_is_no_archive_or_one_already_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "archive"
-    pack(checkpoint, archive)
+def test_what_is_no_archive_or_one_already_is_refused(
+    checkpoint: Path, archive: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ModelError, match="archive already"):
         pack(archive, tmp_path / "twice")
     with pytest.raises(ModelError, match="no archive"):
@@ -234,16 +231,6 @@ def test_what_is_no_archive_or_one_already_is_refused(checkpoint: Path, tmp_path
     with pytest.raises(ModelError, match="quantised"):
         pack(quantised, tmp_path / "other")
     assert files(tmp_path) == {"archive", "quantised"}
-
-
-def test_the_commands(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    archive, back = tmp_path / "archive", tmp_path / "back"
-    assert main(["archive", "pack", str(checkpoint), str(archive)]) == 0
-    assert "28 matrices packed" in capsys.readouterr().out
-    assert main(["archive", "unpack", str(archive), str(back)]) == 0
-    assert filecmp.cmp(checkpoint / "config.json", back / "config.json", shallow=False)
-    assert main(["archive", "unpack", str(back), str(tmp_path / "x")]) == 1
-    assert "no archive" in capsys.readouterr().err
 
 
 def test_a_tensor_file_is_what_the_library_writes(tmp_path: Path) -> None:
@@ -261,13 +248,9 @@ def test_a_tensor_file_is_what_the_library_writes(tmp_path: Path) -> None:
 
 def test_a_tensor_file_takes_what_was_announced_and_all_of_it(tmp_path: Path) -> None:
     kinds = {"a": Kind(torch.float32, (2,)), "b": Kind(torch.float32, (1,))}
-    with (
-        pytest.raises(ValueError, match="a is"),
-        TensorFile(tmp_path / "wrong", kinds, {}) as file,
-    ):
-        file.write("a", torch.zeros(3))
-    with (
-        pytest.raises(ValueError, match="lacks"),
-        TensorFile(tmp_path / "half", kinds, {}) as file,
-    ):
-        file.write("a", torch.zeros(2))
+    for size, message in ((3, "a is"), (2, "lacks")):
+        with (
+            pytest.raises(ValueError, match=message),
+            TensorFile(tmp_path / "file", kinds, {}) as file,
+        ):
+            file.write("a", torch.zeros(size))

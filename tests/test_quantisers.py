@@ -174,7 +174,8 @@ def test_text_without_questions_has_no_messages() -> None:
 )
 def test_the_size_category(sequences: int, size: str) -> None:
     table = pl.select(input_ids=pl.repeat([5], sequences))
-    card = dataset_card(table, name="x", model="m")
+    said = {"name": "x", "model": "m", "licence": None, "keys": {}, "funnel": []}
+    card = dataset_card(table, said)
     assert yaml.safe_load(card.split("---\n")[1])["size_categories"] == size
 
 

@@ -98,7 +98,8 @@ def pack(folder: Path, out: Path) -> Sizes:
         for shard in _shards(folder):
             counted += _pack_shard(shard, aside / shard.name)
         sparsity = counted["zeros"] / max(counted["weights"], 1)
-        config["quantization_config"] = _format_of(_contents(aside.glob("*.safetensors")), sparsity)
+        names = [name for file in aside.glob("*.safetensors") for name in kinds_in(file)]
+        config["quantization_config"] = _format_of(names, sparsity)
         (aside / PACKED_CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         _finish(folder, aside)
     return Sizes(counted["dense"], counted["packed"], counted["matrices"])
@@ -171,9 +172,8 @@ def _unpack_shard(path: Path, out: Path) -> None:
     found = kinds_in(path)
     with safe_open(path, framework="pt") as shard:
         stems = [name.removesuffix(PARTS[0]) for name in found if name.endswith(PARTS[0])]
-        parts = {stem + suffix for stem in stems for suffix in PARTS}
-        kinds = {name: kind for name, kind in found.items() if name not in parts}
-        others = list(kinds)
+        others = found.keys() - {stem + suffix for stem in stems for suffix in PARTS}
+        kinds = {name: kind for name, kind in found.items() if name in others}
         try:
             for stem in stems:
                 shape = tuple(shard.get_tensor(f"{stem}.shape").tolist())
@@ -203,11 +203,6 @@ def _shards(folder: Path) -> list[Path]:
     return sorted({stored.file for stored in WeightFiles.of_folder(folder).tensors.values()})
 
 
-def _contents(paths: Iterable[Path]) -> dict[str, tuple[Path, Kind]]:
-    """Every tensor of some files by name: its file and kind."""
-    return {name: (path, kind) for path in paths for name, kind in kinds_in(path).items()}
-
-
 def _format_of(names: Iterable[str], sparsity: float) -> dict[str, Any]:
     """What the config of an archive says, as compressed-tensors writes it."""
     dense = {name.removesuffix(WEIGHT) for name in names if name.endswith(WEIGHT)}
@@ -229,15 +224,13 @@ def _finish(folder: Path, aside: Path) -> None:
     """Write the index of the weight files, and take along all files that are not made anew."""
     if (folder / INDEX).is_file():
         index = json.loads((folder / INDEX).read_bytes())
-        held = _contents(sorted(aside.glob("*.safetensors")))
-        size = _bytes({name: kind for name, (_, kind) in held.items()})
+        held = {file.name: kinds_in(file) for file in sorted(aside.glob("*.safetensors"))}
+        places = {name: file for file, kinds in held.items() for name in kinds}
+        size = sum(_bytes(kinds) for kinds in held.values())
         index["metadata"] = {**index.get("metadata", {}), "total_size": size}
-        index["weight_map"] = {name: held[name][0].name for name in sorted(held)}
+        index["weight_map"] = dict(sorted(places.items()))
         (aside / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     have = {path.name for path in aside.iterdir()} | {CONFIG, PACKED_CONFIG}
-    take_along((file for file in _files(folder) if file.name not in have), aside)
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files of a model folder; what is hidden is somebody's scratch."""
-    return sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    others = [file for file in sorted(folder.iterdir()) if file.is_file()]
+    shown = [file for file in others if not file.name.startswith(".")]  # hidden: not the model's
+    take_along((file for file in shown if file.name not in have), aside)

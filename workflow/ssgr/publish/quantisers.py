@@ -1,9 +1,8 @@
 """Calibration sets as Hugging Face dataset folders, which llm-compressor and GPTQModel take."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -39,11 +38,8 @@ def export(
 ) -> None:
     """Write a calibration set as a Hugging Face dataset folder with a card.
 
-    Args:
-        calibration: what `select` wrote, or any Parquet file with ``token_ids``.
-        out: folder to write.
-        model: whose tokens they are; None is the one that the file names.
-        licence: of the data, for the card.
+    ``calibration`` is what `select` wrote, or any Parquet file with ``token_ids``. ``model`` says
+    whose tokens they are; None is the one that the file names.
 
     Raises:
         SsgrError: the model is not known, or ``out`` exists or cannot be written.
@@ -59,18 +55,17 @@ def export(
     sequences = _sequences(calibration)
     check_encoding(calibration, encoding_digest(tokenizer), model.location)
     table = dataset(sequences, lambda ids: str(tokenizer.decode(ids)))
-    card = dataset_card(
-        table,
-        name=out.name,
-        model=name_of(model),
-        licence=licence,
-        keys=keys_of(calibration),
-        funnel=funnel_beside(calibration),
-    )
+    said: dict[str, Any] = {
+        "name": out.name,
+        "model": name_of(model),
+        "licence": licence,
+        "keys": keys_of(calibration),
+        "funnel": funnel_beside(calibration),
+    }
     with whole_folder(out) as aside:
         (aside / DATA).parent.mkdir()
         table.write_parquet(aside / DATA)
-        (aside / "README.md").write_text(card, encoding="utf-8")
+        (aside / "README.md").write_text(dataset_card(table, said), encoding="utf-8")
 
 
 def dataset(sequences: pl.DataFrame, decode: Callable[[list[int]], str]) -> pl.DataFrame:
@@ -97,52 +92,25 @@ def dataset(sequences: pl.DataFrame, decode: Callable[[list[int]], str]) -> pl.D
     return table.select(column for column in table if column.null_count() < len(table))
 
 
-def dataset_card(
-    table: pl.DataFrame,
-    *,
-    name: str,
-    model: str,
-    licence: str | None = None,
-    keys: Mapping[str, str] = MappingProxyType({}),
-    funnel: Sequence[Mapping[str, Any]] = (),
-) -> str:
+def dataset_card(table: pl.DataFrame, said: Mapping[str, Any]) -> str:
     """Return the card of a data set, in Markdown with the front matter that `datasets` reads.
 
-    Args:
-        table: the data set, with the columns of `dataset`.
-        name: what it is called.
-        model: whose tokens they are.
-        licence: of the data, if it is known.
-        keys: its point in the workflow, if it is of one.
-        funnel: Funnel rows.
+    ``said``: name, model, licence (or None), keys (its point in the workflow) and funnel (rows).
     """
     lengths = table["input_ids"].list.len()
     size = next((name for end, name in SIZES.items() if len(table) < end), "100K<n<1M")
     files = {"split": "train", "path": "data/train-*.parquet"}
     front = DatasetCardData(
-        license=licence,
+        license=said["licence"],
         task_categories=["text-generation"],
         size_categories=size,
-        pretty_name=f"Calibration set {name}",
+        pretty_name=f"Calibration set {said['name']}",
         tags=["calibration", "pruning", "quantization", "ssgr"],
         configs=[{"config_name": "default", "data_files": [files]}],
     )
-    return (
-        environment()
-        .get_template("dataset.md.j2")
-        .render(
-            front=front.to_yaml(),
-            name=name,
-            model=model,
-            licence=licence,
-            keys=keys,
-            funnel=funnel,
-            columns=table.columns,
-            sequences=len(table),
-            tokens=lengths.sum(),
-            longest=lengths.max(),
-        )
-    )
+    counted = {"sequences": len(table), "tokens": lengths.sum(), "longest": lengths.max()}
+    template = environment().get_template("dataset.md.j2")
+    return template.render(front=front.to_yaml(), columns=table.columns, **counted, **said)
 
 
 def _sequences(calibration: Path) -> pl.DataFrame:

@@ -72,11 +72,7 @@ class Facts:
 def origin_of(model: Model, folder: Path, calibration: Path | None, out: Path) -> dict[str, Any]:
     """Return what the job that prunes ``model`` into ``out`` puts into the checkpoint's spec.
 
-    Args:
-        model: the dense model.
-        folder: where it is on this machine, its card included if it has one.
-        calibration: the calibration set, beside it its funnel if it has one.
-        out: the checkpoint.
+    ``folder`` is the model's on this machine; a funnel beside ``calibration`` is taken along.
     """
     license = _license(folder / "README.md")
     hub = None if Path(model.location).is_dir() else model.location
@@ -152,14 +148,9 @@ def _saved(matrices: pl.DataFrame, width: int) -> int:
 
 
 def scores_of(root: Path, keys: Mapping[str, str]) -> pl.DataFrame:
-    """Return the scores of a checkpoint and of its dense model among those of a results folder.
+    """Return the scores of a checkpoint, whose keys are given, and of its dense model.
 
-    Args:
-        root: folder whose ``scores.parquet`` lie in ``key=value`` folders.
-        keys: the checkpoint's.
-
-    Returns:
-        benchmark, ``dense`` and the Scores columns, benchmark by benchmark.
+    ``root`` holds ``scores.parquet`` in ``key=value`` folders. Columns as of ``Facts.scores``.
 
     Raises:
         ReportError: the checkpoint's keys are not known, or there are no scores of it.

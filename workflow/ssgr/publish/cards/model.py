@@ -65,8 +65,7 @@ def card(facts: Facts) -> str:
 def layers(matrices: pl.DataFrame) -> pl.DataFrame:
     """Return a PruningReport with the experts of a block as one row: their means, worst condition.
 
-    Columns: block, matrix, count, rows, columns, achieved_sparsity, relative_error, condition,
-    damping, dead_inputs and warnings (how many of the matrices have one).
+    ``count`` is how many matrices a row is of, ``warnings`` how many of them have one.
     """
     folded = pl.col("matrix").str.replace(BLOCK, "").str.replace_all(EXPERT, ".*.")
     return matrices.group_by("block", folded, maintain_order=True).agg(
@@ -80,22 +79,14 @@ def layers(matrices: pl.DataFrame) -> pl.DataFrame:
 
 
 def write_card(folder: Path, scores: pl.DataFrame | None = None) -> None:
-    """Write a checkpoint's card into its folder, whole; ``scores`` as of `Facts`.
-
-    Raises:
-        TableError: one of its reports is missing, or is none.
-        SsgrError: the card cannot be written.
-    """
+    """Write a checkpoint's card into its folder; raises as `facts_of` and `write_text`."""
     write_text(folder / README, card(facts_of(folder, scores)))
 
 
 def publish(folder: Path, out: Path, scores: pl.DataFrame | None = None) -> None:
     """Write a checkpoint as a folder to upload, with its scores and without this machine's paths.
 
-    Args:
-        folder: what `ssgr prune` wrote; nothing in it changes.
-        out: folder to write; its weights are hard links if that can be.
-        scores: for the card, as of `Facts`.
+    Nothing in ``folder`` changes; the weights in ``out`` are hard links if that can be.
 
     Raises:
         SsgrError: ``out`` exists, or cannot be written.

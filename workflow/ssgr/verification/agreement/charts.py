@@ -14,14 +14,10 @@ ABREAST = 3
 
 
 def distribution(ratios: pl.DataFrame) -> pl.DataFrame:
-    """Return how many problems of each method fall into each bin of c.
+    """Return how many problems of each method (as of `rates.ratios`) fall into each bin of c.
 
-    Args:
-        ratios: as of `ssgr.verification.agreement.rates.ratios`.
-
-    Returns:
-        method, right (upper end of the bin, which belongs to it: c <= tau is left of tau's line),
-        problems; all bins of all methods. The first bin holds c = 0, and nothing else.
+    Columns: method, right (upper end of the bin, which belongs to it: c <= tau is left of tau's
+    line), problems; all bins of all methods. The first bin holds c = 0 alone.
     """
     place = (pl.col("ratio") * BINS - 1e-9).ceil().clip(0, BINS).cast(pl.Int64)
     counts = ratios.group_by("method", place.alias("bin")).agg(problems=pl.len().cast(pl.Int64))
@@ -35,14 +31,7 @@ def distribution(ratios: pl.DataFrame) -> pl.DataFrame:
 def ratio_panels(
     ratios: pl.DataFrame, configured: str, taus: Iterable[float], layout: Layout
 ) -> alt.ConcatChart:
-    """Histograms of c, a panel per method; the outline is the configured method's.
-
-    Args:
-        ratios: as of `ssgr.verification.agreement.rates.ratios`.
-        configured: the method of the run.
-        taus: thresholds of the run, drawn as dashed lines.
-        layout: room for the chart.
-    """
+    """Histograms of c, a panel per method; the outline is the configured one's, dashed the taus."""
     counts = distribution(ratios).with_columns(
         left=pl.col("right") - 1 / BINS,
         said=pl.format("{}: c up to {}: {} problems", "method", "right", "problems"),

@@ -17,19 +17,16 @@ from ssgr.pool import receipts
 from ssgr.storage.tables import Problems, Verdicts, read
 from ssgr.verification.agreement.rates import RESPONSE
 
-Shards = frozenset[str]
-"""Receipts of graded shards."""
-
 
 @dataclass(frozen=True)
 class AuditedPool:
     """One model's responses to one source.
 
     ``configured`` is the method of the run. ``grades`` are those in the folder ``pool``, with the
-    columns shard, and part and sha256 of the file that holds the response.
-    ``verdicts``: Verdicts columns. Those of ``configured`` are the grades', by which the run has
-    selected; ``judged_otherwise`` counts how many came out differently when judged again.
-    ``calibrations``: by label, with the shards that each visited.
+    columns of `receipts.graded_rows` and shard. ``verdicts``: Verdicts columns; those of
+    ``configured`` are the grades', by which the run has selected, and ``judged_otherwise`` counts
+    how many came out differently when judged again. ``calibrations``: by label, with the receipts
+    of the graded shards that each visited.
     """
 
     pool: Path
@@ -40,7 +37,7 @@ class AuditedPool:
     grades: pl.DataFrame
     verdicts: pl.DataFrame
     judged_otherwise: int
-    calibrations: Mapping[str, tuple[Calibration, Shards]]
+    calibrations: Mapping[str, tuple[Calibration, frozenset[str]]]
 
     def texts(self, wanted: pl.DataFrame) -> dict[tuple[str, int], str]:
         """Return the texts of some responses (problem_id, sample), reading only their parts."""
@@ -59,14 +56,10 @@ def gather(
     problems: Sequence[Path],
     visited: Sequence[Path],
 ) -> list[AuditedPool]:
-    """Read the pools of ``config`` that its calibrations are taken from.
+    """Read what the calibrations of ``config`` are taken from.
 
-    Args:
-        config: what was run.
-        pool: folder of the sampled responses.
-        verdicts: Verdicts tables of its pools.
-        problems: Problems tables of its sources.
-        visited: what each calibration visited (visited.json).
+    The files are the Verdicts tables of its pools, the Problems tables of its sources and what each
+    calibration visited (visited.json), in any order.
 
     Raises:
         ReportError: no calibration is taken from responses that the source's own method judged,
@@ -113,7 +106,7 @@ def _pool(
     configured: str,
     problems: pl.DataFrame,
     verdicts: pl.DataFrame,
-    calibrations: Mapping[str, tuple[Calibration, Shards]],
+    calibrations: Mapping[str, tuple[Calibration, frozenset[str]]],
 ) -> AuditedPool:
     every = sorted({shard for _, shards in calibrations.values() for shard in shards})
     parts = {

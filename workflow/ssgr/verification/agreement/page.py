@@ -42,14 +42,7 @@ def render(
     made: datetime | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the page.
-
-    Args:
-        pools: as of `gather`.
-        config: what was run.
-        made: the date shown; default is now.
-        versions: name and version of the software that ran; default is what is installed here.
-    """
+    """Return the page, with a date (now) and the versions of software (those installed)."""
     package = "ssgr.verification.agreement"
     template = environment(package).get_template("template.html.j2")
     return template.render(

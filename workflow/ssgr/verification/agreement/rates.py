@@ -29,14 +29,10 @@ def _counts(conditions: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
 
 
 def said(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Return how often each method says what.
+    """Return how often each method says what, methods in the order of ``verdicts``.
 
-    Args:
-        verdicts: Verdicts columns, methods in the order in which they are shown.
-
-    Returns:
-        method, responses, a column of counts for each of VERDICTS, and decides: whether it ever
-        says correct or wrong. A method that never does is not made for these problems.
+    Columns: method, responses, a count for each of VERDICTS, and decides: whether it ever says
+    correct or wrong. A method that never does is not made for these problems.
     """
     counts = _counts({name: pl.col("verdict") == name for name in VERDICTS})
     by_method = verdicts.group_by("method", maintain_order=True).agg(responses=_count(), **counts)
@@ -46,9 +42,8 @@ def said(verdicts: pl.DataFrame) -> pl.DataFrame:
 def pairwise(verdicts: pl.DataFrame) -> pl.DataFrame:
     """Return how often two methods agree on whether a response is correct.
 
-    Returns:
-        A row for each ordered pair of methods: method, other, both (say correct), only_method,
-        only_other, neither, and share (in [0, 1]) of the responses on which they agree.
+    A row for each ordered pair: method, other, both (say correct), only_method, only_other,
+    neither, and share (in [0, 1]) of the responses on which they agree.
     """
     marked = verdicts.select(*RESPONSE, "method", correct=CORRECT)
     one, other = pl.col("correct"), pl.col("correct_other")
@@ -72,10 +67,9 @@ def pairwise(verdicts: pl.DataFrame) -> pl.DataFrame:
 def disagreements(verdicts: pl.DataFrame) -> pl.DataFrame:
     """Return who says what of the responses that are correct by some methods and not by others.
 
-    Returns:
-        A row for each way to disagree, contradictions first, then the frequent ones: a column of
-        verdicts for each method, contradiction, responses, problems, and examples: up to three of
-        different problems, as structs of problem_id and sample.
+    A row for each way to disagree, contradictions first, then the frequent ones: a column of
+    verdicts for each method, contradiction, responses, problems, and examples (up to three of
+    different problems, as structs of problem_id and sample).
     """
     methods = verdicts["method"].unique(maintain_order=True).to_list()
     wide = verdicts.pivot("method", index=RESPONSE, values="verdict", maintain_order=True)
@@ -93,10 +87,9 @@ def disagreements(verdicts: pl.DataFrame) -> pl.DataFrame:
 
 
 def ratios(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Return each problem's correctness ratio, of the responses that were drawn, by each method.
+    """Return each problem's correctness ratio by each method.
 
-    Returns:
-        method, problem_id, drawn, correct, ratio.
+    Columns: method, problem_id, drawn, correct, ratio (of those drawn).
     """
     by_problem = verdicts.group_by("method", "problem_id", maintain_order=True)
     counted = by_problem.agg(drawn=_count(), **_counts({"correct": CORRECT}))
@@ -108,14 +101,9 @@ def sides(
 ) -> pl.DataFrame:
     """Return how many problems change the side of a threshold under another method.
 
-    Args:
-        ratios: as of :func:`ratios`.
-        configured: the method of the run.
-        bands: lowest and highest c that calibrations keep.
-
-    Returns:
-        A row for each band and method: low, high, method, kept (problems with c in the band),
-        entered and left (those that are not, and those that only are, under ``configured``).
+    A row for each band (lowest and highest c kept) and method: low, high, method, kept (problems
+    with c in the band), entered and left (those that are not, and those that only are, under the
+    ``configured`` method of the run).
     """
     schema = dict.fromkeys(("low", "high"), pl.Float64)
     known = ratios.filter(method=configured).select("problem_id", configured="ratio")
@@ -128,16 +116,11 @@ def sides(
 
 
 def times(verdicts: pl.DataFrame, golds: pl.DataFrame) -> pl.DataFrame:
-    """Return the time that each method took.
+    """Return the time that each method took; ``golds`` holds problem_id and answer.
 
-    Args:
-        verdicts: Verdicts columns.
-        golds: problem_id and answer.
-
-    Returns:
-        method, responses, pairs (different ones of gold and answer), by_math_verify (of them),
-        extraction (milliseconds for all responses), judging (for all pairs), median and longest
-        (of a pair; null if no answer was found), and per_response: both together, for a response.
+    Columns: method, responses, pairs (different ones of gold and answer), by_math_verify (of them),
+    extraction (milliseconds for all responses), judging (for all pairs), median and longest (of a
+    pair; null if no answer was found), and per_response: both together, for a response.
     """
     answers = golds.select("problem_id", "answer")
     own = verdicts.join(answers, on="problem_id", maintain_order="left")

@@ -43,15 +43,10 @@ def overlap(
     filters: Filters,
     budget: Budget,
 ) -> pl.DataFrame:
-    """Return what each method selects, beside what the configured one does.
+    """Return what each method selects, beside what the run's ``configured`` one does.
 
-    Args:
-        grades: Grades columns, of the problems that the calibration visited.
-        verdicts: Verdicts rows of each method; ``configured`` is among them.
-        configured: the method of the run.
-        calibration: its tau and length rule.
-        filters: quality thresholds.
-        budget: sequences wanted, tokens of each, and the seed of the draw.
+    ``grades`` are of the problems that the calibration visited, ``verdicts`` the Verdicts rows of
+    each method.
 
     Returns:
         A row per method: method, candidates (problems that are left to draw from), selected;

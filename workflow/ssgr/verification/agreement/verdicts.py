@@ -29,15 +29,9 @@ _FOUND = {
 def judge_by_every_method(
     responses: Iterable[pl.DataFrame], problems: pl.DataFrame, judging: Judging
 ) -> pl.DataFrame:
-    """Judge all responses by each of ``ssgr.grading.METHODS``.
+    """Return a Verdicts table: each response judged by each of ``ssgr.grading.METHODS``.
 
-    Args:
-        responses: Responses tables, of which one at a time is in memory.
-        problems: a Problems table with the answer of every problem that has responses.
-        judging: conventions, tags, time limit and child processes; its own method is one of all.
-
-    Returns:
-        A Verdicts table, a row per response and method.
+    One of the Responses tables is in memory at a time; ``judging.method`` is one of all.
 
     Raises:
         TableError: a response's problem is unknown, or has no answer; names one.

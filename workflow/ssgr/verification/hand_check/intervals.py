@@ -34,14 +34,10 @@ class Rate:
 
 
 def upper_limits(n: int, strata: int = 1) -> list[float]:
-    """Return the upper limits for 0 to n wrong ones of n.
+    """Return the upper limits for 0 to n wrong ones of n; the lower for k is 1 - upper[n - k].
 
-    The lower limit for k of n is 1 minus the upper limit for n - k of n.
-
-    Args:
-        n: size of the sample.
-        strata: how many intervals are combined. Each has the confidence 1 - 0.05 / strata, so that
-            all hold together with 95 % (Bonferroni).
+    If several strata are combined, each has the confidence 1 - 0.05 / strata, so that all hold
+    together with 95 % (Bonferroni).
     """
     tail, wrong = 1 - (1 - CONFIDENCE) / strata / 2, np.arange(n)
     return [*map(float, betaincinv(wrong + 1, n - wrong, tail)), 1.0]

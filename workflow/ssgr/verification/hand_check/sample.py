@@ -86,14 +86,14 @@ def draw(
     stratified: bool = False,
     verdicts: Sequence[VerdictName] = (),
 ) -> Sample:
-    """Draw verdicts at random, without replacement.
+    """Draw ``size`` verdicts at random, without replacement; the order of rows does not matter.
 
     Args:
         graded: the verdicts.
         problems: Problems table of their questions and golds.
         title: what the page is called.
         size: verdicts drawn, or all if there are fewer.
-        seed: another seed, another sample; the order of the rows does not matter.
+        seed: another seed, another sample.
         stratified: one half from accepted and one half from rejected answers; where one side has
             too few, the other fills up.
         verdicts: draw only from these; empty: from all.
