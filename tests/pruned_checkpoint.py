@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from ssgr.config import Model
@@ -83,6 +84,14 @@ def _write_reports(out: Path, rows: list[dict[str, Any]]) -> None:
         for block in sorted({row["block"] for row in rows})
     ]
     tables.write(pl.DataFrame(blocks), tables.BlockReport, out / BLOCKS)
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    """What a card says before its text."""
+    assert card.startswith("---\n")
+    found = yaml.safe_load(card.split("---\n")[1])
+    assert isinstance(found, dict)
+    return found
 
 
 def calibration_set(folder: Path, sequences: int = 48) -> Path:

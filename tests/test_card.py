@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM
 
 from experiment import point
-from pruned_checkpoint import FUNNEL, PERPLEXITY, WARNINGS, calibration_set, prune
+from pruned_checkpoint import FUNNEL, PERPLEXITY, WARNINGS, calibration_set, front_matter, prune
 from ssgr.__main__ import main
 from ssgr.config import Model
 from ssgr.errors import ReportError, TableError
@@ -77,21 +77,14 @@ def table(text: str, header: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def front(text: str) -> dict[str, Any]:
-    assert text.startswith("---\n")
-    found = yaml.safe_load(text.split("---\n")[1])
-    assert isinstance(found, dict)
-    return found
-
-
 def test_the_front_matter_is_what_the_hub_reads(text: str) -> None:
-    assert front(text) == {
+    assert front_matter(text) == {
         "license": "apache-2.0",
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["pruned", "sparse", "magnitude", "2:4", "ssgr"],
     }
-    assert yaml.safe_load(ModelCard(text).data.to_yaml()) == front(text)
+    assert yaml.safe_load(ModelCard(text).data.to_yaml()) == front_matter(text)
 
 
 def test_a_model_of_the_hub_is_the_base_model(
@@ -102,8 +95,8 @@ def test_a_model_of_the_hub_is_the_base_model(
     assert origin["dense"] == {"name": "some-org/Some-7B", "hub": "some-org/Some-7B",
                                "license": "mit"}  # fmt: skip
     written = card(replace(facts, origin=Origin.model_validate(origin)))
-    assert front(written)["base_model"] == "some-org/Some-7B"
-    assert front(written)["license"] == "mit"
+    assert front_matter(written)["base_model"] == "some-org/Some-7B"
+    assert front_matter(written)["license"] == "mit"
     assert "[some-org/Some-7B](https://huggingface.co/some-org/Some-7B)" in written
     assert "without calibration data" in written
 
@@ -206,7 +199,7 @@ def test_a_card_is_written_whole_and_replaces_an_older_one(copy: Path) -> None:
     (copy / "README.md").write_text("old")
     before = {path.name for path in copy.iterdir()}
     write_card(copy)
-    assert front((copy / "README.md").read_text())["license"] == "apache-2.0"
+    assert front_matter((copy / "README.md").read_text())["license"] == "apache-2.0"
     assert {path.name for path in copy.iterdir()} == before
 
 

@@ -3,16 +3,14 @@
 import re
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 import torch
-import yaml
 from transformers import AutoTokenizer, default_data_collator
 
 from experiment import point
-from pruned_checkpoint import FUNNEL, calibration_set
+from pruned_checkpoint import FUNNEL, calibration_set, front_matter
 from ssgr.__main__ import main
 from ssgr.config import Model
 from ssgr.errors import SsgrError, TableError
@@ -33,14 +31,6 @@ def exported(calibration: Path, abacus: Path, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("exported") / "abacus-ssgr"
     export(calibration, out, model=Model(path=str(abacus)))
     return out
-
-
-def front(folder: Path) -> dict[str, Any]:
-    text = (folder / "README.md").read_text()
-    assert text.startswith("---\n")
-    found = yaml.safe_load(text.split("---\n")[1])
-    assert isinstance(found, dict)
-    return found
 
 
 def test_the_columns_are_what_was_selected(exported: Path, calibration: Path, abacus: Path) -> None:
@@ -73,7 +63,7 @@ def test_special_tokens_are_part_of_the_text(abacus: Path, tmp_path: Path) -> No
 
 
 def test_datasets_finds_the_data_by_the_card(exported: Path) -> None:
-    said = front(exported)
+    said = front_matter((exported / "README.md").read_text())
     (config,) = said["configs"]
     assert config["config_name"] == "default"
     (split,) = config["data_files"]
@@ -128,8 +118,8 @@ def test_a_license_is_named_where_it_is_known(
 ) -> None:
     flags = ["--calibration", str(calibration), "--out", str(tmp_path / "out")]
     assert main(["export", *flags, "--model", str(abacus), "--license", "cc-by-4.0"]) == 0
-    assert front(tmp_path / "out")["license"] == "cc-by-4.0"
-    assert "Not stated" not in (tmp_path / "out/README.md").read_text()
+    card = (tmp_path / "out/README.md").read_text()
+    assert front_matter(card)["license"] == "cc-by-4.0" and "Not stated" not in card
 
 
 def test_the_file_says_whose_tokens_it_holds(
@@ -176,7 +166,7 @@ def test_the_size_category(sequences: int, size: str) -> None:
     table = pl.select(input_ids=pl.repeat([5], sequences))
     said = {"name": "x", "model": "m", "licence": None, "keys": {}, "funnel": []}
     card = dataset_card(table, said)
-    assert yaml.safe_load(card.split("---\n")[1])["size_categories"] == size
+    assert front_matter(card)["size_categories"] == size
 
 
 def test_bad_input_is_named_and_leaves_nothing(

@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from operator import add, mul, sub, truediv
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 import smollm2
 from chat_families import FAMILIES
@@ -22,24 +24,7 @@ from ssgr.problems.apart import apart_from, without_duplicates
 from tiny_language import tiny_model
 
 EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
-
-
-def value(left: int, sign: str, right: int) -> float:
-    return {
-        "+": left + right,
-        "-": left - right,
-        "*": left * right,
-        "/": left / right,
-    }[sign]  # fmt: skip
-
-
-def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """As Snakemake joins configuration files."""
-    result = dict(first)
-    for key, new in second.items():
-        old = result.get(key)
-        result[key] = merged(old, new) if isinstance(old, dict) and isinstance(new, dict) else new
-    return result
+SIGNS = {"+": add, "-": sub, "*": mul, "/": truediv}
 
 
 @pytest.fixture
@@ -51,9 +36,12 @@ def config(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Confi
 
 
 def written(root: Path) -> dict[str, Any]:
-    parts = [yaml.safe_load((root / "config" / name).read_text()) for name in
-             ("config.yaml", "smollm2.yaml")]  # fmt: skip
-    return merged(*parts)
+    both, own = (
+        yaml.safe_load((root / "config" / name).read_text())
+        for name in ("config.yaml", "smollm2.yaml")
+    )
+    update_config(both, own)  # as Snakemake joins configuration files
+    return dict(both)
 
 
 def the_problems(config: Config, root: Path, split: str) -> pl.DataFrame:
@@ -74,7 +62,7 @@ def test_the_solutions_are_right(root: Path, split: str, count: int) -> None:
         equations = EQUATION.findall(steps)
         assert len(equations) == steps.count("="), row
         for left, sign, right, result in equations:
-            assert value(int(left), sign, int(right)) == int(result), row
+            assert SIGNS[sign](int(left), int(right)) == int(result), row
         assert equations[-1][-1] == answer, row
 
 

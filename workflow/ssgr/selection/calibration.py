@@ -178,12 +178,10 @@ def _table(rows: list[dict[str, object]]) -> pl.DataFrame:
 
 
 def check_encoding(path: Path, encoding: str, model: str) -> None:
-    """Refuse a calibration set whose tokens another tokenizer made.
+    """Refuse a calibration set whose tokens another tokenizer made than that of ``model``.
 
-    Args:
-        path: its file; one that does not say (a user's own, or an early one) passes.
-        encoding: digest of how the tokenizer of ``model`` encodes.
-        model: what is pruned, for the message.
+    ``encoding`` is the digest of how that one encodes. A file that does not say (a user's own, or
+    an early one) passes.
 
     Raises:
         PruningError: it was made with a tokenizer that encodes otherwise.

@@ -146,8 +146,8 @@ def outcomes(graded: pl.DataFrame, filters: Filters, n: int) -> dict[str, list[O
 def settled(graded: pl.DataFrame, demand: Demand, filters: Filters, n: int) -> pl.DataFrame:
     """Return the rows that ``demand`` looks at: of each problem its shortest settling prefix.
 
-    A problem whose prefix is not drawn whole is left out; that happens when it was stopped early
-    under another grader. n is the number of responses that a full pool has of each problem.
+    A problem whose prefix is not drawn whole, since it was stopped early under another grader, is
+    left out. n is the number of responses of a full pool to each problem.
     """
     known = outcomes(graded, filters, n)
     prefixes = {problem_id: demand.prefix(found) for problem_id, found in known.items()}

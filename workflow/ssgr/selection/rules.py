@@ -48,14 +48,13 @@ def tally(
     """Apply the steps of a selection to a part of a pool.
 
     Args:
-        graded: Grades columns, one row a response: of each problem all that were drawn, or a
-            prefix that settles it (see `ssgr.selection.early_stop`).
+        graded: Grades columns: of each problem all responses that were drawn, or a prefix that
+            settles it (see `ssgr.selection.early_stop`).
         length: name of a length rule.
         tau: ``0.75``, or a band ``0.50..0.99`` of the correctness ratio, ends included.
         filters: quality thresholds.
         budget: sequences wanted, tokens l of each, and the seed of the draw.
-        n: responses that a full pool has of each problem; a problem with fewer has no
-            correctness_ratio, only a certain decision.
+        n: responses of a full pool to each problem; a problem with fewer has no correctness_ratio.
     """
     low, high = band(tau)
     pool = graded.with_columns(
