@@ -15,9 +15,10 @@ from polars.testing import assert_frame_equal
 
 from ssgr.config import Config
 from ssgr.errors import PoolError, ReportError, SsgrError, TableError
-from ssgr.report import ReportTables, gather, pool_charts, pool_statistics, render, write_report
+from ssgr.report import pool_charts, pool_statistics
 from ssgr.report.appearance import HUES, colours
 from ssgr.report.comparison import compare, findings, headline, with_average
+from ssgr.report.write import ReportTables, gather, render, write_report
 from ssgr.storage import tables
 from synthetic_results import BASE, graded_shards, make_config, write_results, write_shard
 

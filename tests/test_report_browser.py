@@ -8,9 +8,9 @@ import pytest
 
 import browser
 from ssgr.report import exhibits as exhibits_page
-from ssgr.report import gather, render
 from ssgr.report.paper import closer_look
 from ssgr.report.tables.build import build
+from ssgr.report.write import gather, render
 from synthetic_results import graded_shards, make_config, write_results
 from test_paper_page import written
 

@@ -10,8 +10,8 @@ from small_pool import SmallPool
 from ssgr.config import Filters
 from ssgr.errors import PoolError
 from ssgr.pool import receipts, store
-from ssgr.report import gather, render
 from ssgr.report.filters import ANY, EXCERPT, REMOVED, excerpt, removed
+from ssgr.report.write import gather, render
 from synthetic_results import graded_shards, make_config, write_results
 from test_report import without_scripts
 

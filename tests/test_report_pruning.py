@@ -11,7 +11,7 @@ import pytest
 from ssgr.config import Config
 from ssgr.errors import ReportError, TableError
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
-from ssgr.report import ReportTables, gather, render
+from ssgr.report.write import ReportTables, gather, render
 from ssgr.storage import tables
 from synthetic_results import graded_shards, make_config, write_results
 from test_report import MADE, VERSIONS, parse, plain

@@ -10,10 +10,10 @@ import pytest
 from ssgr.config import Config, Model
 from ssgr.errors import ReportError
 from ssgr.jobs.grid import CHECKPOINT_KEYS, points
-from ssgr.report import gather, render
 from ssgr.report.citation import entries
 from ssgr.report.provenance import digest
 from ssgr.report.samples import LONGEST, cut, parted, samples
+from ssgr.report.write import gather, render
 from ssgr.storage import tables
 from synthetic_answers import SUBJECTS, write_answers
 from synthetic_results import BASE, folder, graded_shards, make_config, write_results

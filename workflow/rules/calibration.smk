@@ -7,6 +7,56 @@
 # A point asks the pool for wave after wave of shards, until its budget is retained and no further.
 
 
+def wave_of_grades(wildcards):
+    """The graded shards of this wave, of the model that generates."""
+    return expand(
+        made(paths.GRADES),
+        model=wildcards.generator,
+        source=wildcards.source,
+        sampling=CONFIG.sampling.key,
+        verifier=wildcards.verifier,
+        shard=waves.shards(CONFIG.pool, int(wildcards.wave)),
+    )
+
+
+def tally_before(wildcards):
+    """What was found up to the wave before; nothing before the first."""
+    before = int(wildcards.wave) - 1
+    if before < 0:
+        return []
+    keys = {**wildcards, "wave": f"{before:04d}"}
+    return made(paths.TALLY, "candidates.parquet", **keys)
+
+
+def tallies(keys):
+    """The tallies of a calibration point, wave by wave, until it has its budget or all is visited.
+
+    Snakemake runs a wave, then asks again: this is where a pool grows on demand.
+    """
+    found = []
+    while True:
+        wave = len(found)
+        tally = checkpoints.tally.get(**keys, wave=f"{wave:04d}").output.candidates
+        found.append(tally)
+        if is_enough(Path(tally), Path(made(paths.SOURCE, source=keys["source"])), wave):
+            return found
+
+
+def is_enough(tally, source, wave):
+    """Whether a calibration stops after a wave."""
+    try:
+        # problems that are not there are made again before the next wave
+        problems = count_rows(source) if source.is_file() else None
+        return waves.is_enough(CONFIG, wave, count_rows(tally), problems)
+    except SsgrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def last_tally(wildcards):
+    """What the pool offers to this calibration point; nothing for references and text."""
+    return [] if wildcards.length in REFERENCE_LENGTHS else tallies(dict(wildcards))[-1]
+
+
 checkpoint tally:
     input:
         graded=wave_of_grades,
@@ -26,20 +76,11 @@ checkpoint tally:
         gpu=0,
         mem_mb=memory(2000),
     params:
-        pool=POOL,
-        n=CONFIG.sampling.n,
-        early_stop=early_stop_flag,
-        budget=budget_of_point,
-        filters=as_json(CONFIG.filters),
-        files=tally_flags,
-        code=tally_code,
+        spec=SPECS.tally,
     message:
         "Count what {wildcards.source} offers to {wildcards.length}, tau {wildcards.tau}, up to wave {wildcards.wave}"
     shell:
-        "python -m ssgr tally --length {wildcards.length} --tau {wildcards.tau}"
-        " --budget {params.budget:q} --filters {params.filters:q} --samples {params.n}"
-        " {params.early_stop} --pool {params.pool:q} {params.files} --out {output.candidates:q}"
-        " > {log:q} 2>&1"
+        "python -m ssgr tally --spec {params.spec:q} --out {output.candidates:q} > {log:q} 2>&1"
 
 
 rule select:
@@ -62,21 +103,9 @@ rule select:
         gpu=0,
         mem_mb=memory(4000),
     params:
-        pool=POOL,
-        model=model_calibrated,
-        weights=model_weights,
-        generator=generator_flag,
-        thinking=thinking_flag,
-        budget=budget_of_point,
-        template=solution_template,
-        candidates=candidates_flag,
-        code=selection_code,
+        spec=SPECS.select,
     message:
         "Select from {wildcards.source} by {wildcards.length}, tau {wildcards.tau}, {wildcards.budget}"
     shell:
-        "python -m ssgr select --length {wildcards.length}"
-        " --budget {params.budget:q} {params.template}"
-        " --model {params.model:q} {params.generator} {params.thinking}"
-        " --problems {input.problems:q} --pool {params.pool:q}"
-        " {params.candidates} --out {output.calibration:q} --funnel {output.funnel:q}"
-        " > {log:q} 2>&1"
+        "python -m ssgr select --spec {params.spec:q} --problems {input.problems:q}"
+        " --out {output.calibration:q} --funnel {output.funnel:q} > {log:q} 2>&1"

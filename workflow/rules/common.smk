@@ -18,15 +18,12 @@
 #
 # A key that means nothing at a point is `none`: the dense model is source=none/…/pruner=none.
 # The path is the schema: one hive-partitioned scan of the scores gives every key as a column.
-import json
 import os
 import re
-import shlex
 import sys
-from functools import cache, lru_cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from uuid import uuid4
 
 from snakemake.common.configfile import load_configfile
@@ -62,28 +59,28 @@ else:
 sys.path.insert(0, PACKAGES)
 
 import ssgr
-from ssgr.cluster import gpu_lease
-from ssgr.storage import locks, provenance
-from ssgr.jobs import grid, paths, waves
 from ssgr import problems
-from ssgr.config import REFERENCE_LENGTHS, RUN, narrowed
-from ssgr.report.tables.check import check_experiments
-from ssgr.grading.methods import METHODS
-from ssgr.pool import store
-from ssgr.monitor.plan import problems_of
-from ssgr.pool.shards import Asked, Shard
-from ssgr.storage.tables import Problems, count_rows, read
-from ssgr.errors import SsgrError
-from ssgr.storage.permissions import belongs_to, may_write
-from ssgr.pruning import modules_of, name_of, pruner_names
-from ssgr.root import ROOT
-from ssgr.selection.length_rules import LENGTH_RULES, module_of
+from ssgr.cluster import gpu_lease
 from ssgr.cluster.sizing import configs, fit, requests
+from ssgr.config import REFERENCE_LENGTHS, RUN
+from ssgr.errors import SsgrError
+from ssgr.grading.methods import METHODS
+from ssgr.jobs import grid, paths, waves
+from ssgr.jobs.pools import Shards, check_pools
+from ssgr.jobs.resources import Answering, Limits, Pruning, Sampling
+from ssgr.jobs.specs import Specs
 from ssgr.jobs.start import Found, look
+from ssgr.jobs.validation import load_config
 from ssgr.monitor.status import alive
 from ssgr.monitor.status.look import STAGE_OF
 from ssgr.monitor.status.run import last_run
-from ssgr.jobs.validation import load_config
+from ssgr.pruning import pruner_names
+from ssgr.report.tables.check import check_experiments
+from ssgr.root import ROOT
+from ssgr.selection.length_rules import LENGTH_RULES
+from ssgr.storage import locks, provenance
+from ssgr.storage.permissions import belongs_to, may_write
+from ssgr.storage.tables import count_rows
 
 if not Path(PACKAGES, "ssgr").samefile(Path(ssgr.__file__).parent):
     raise WorkflowError(
@@ -98,36 +95,6 @@ def put_first(folder, variable, default):
     others = [each for each in found if each not in ("", folder)]
     os.environ[variable] = os.pathsep.join([folder, *others])
 
-
-LOOKS = re.compile(  # options by which Snakemake shows something, and takes no lock
-    r"--(dag|rulegraph|filegraph|d3dag|lint|list|list-.*|summary|detailed-summary|report|"
-    r"report-.*|print-compilation|version|help)(=.*)?|-[DlS]"
-)
-
-
-def refuse_a_second_run():
-    """Refuse to work beside another Snakemake of this folder; to look is free.
-
-    Snakemake would say of the first one's jobs that they are incomplete, and advise to unlock the
-    folder or to mark them as complete, which spoils the first.
-    """
-    dry = workflow.output_settings is not None and workflow.output_settings.dryrun
-    if dry or any(map(LOOKS.fullmatch, sys.argv[1:])):
-        return
-    if other := alive.second(Path(), os.getpid()):
-        raise WorkflowError(alive.refusal(other, Path()))
-    last = last_run(Path(), frozenset(STAGE_OF))
-    if last.alive is None:
-        logger.warning(
-            f"A run on {last.header['Host']}, begun {last.header.get('Date')}, has not ended by "
-            f"its log ({last.log}). Whether it runs is not to be seen from this machine: see there "
-            "(`ssgr status`). If it does, wait for it or end it: do not unlock the folder, do not "
-            "clean metadata"
-        )
-
-
-if workflow.is_main_process:
-    refuse_a_second_run()
 
 # A job's `python -m ssgr` is the interpreter that runs Snakemake, activated or not, and the same
 # package; a conda environment puts its own interpreter first.
@@ -208,3 +175,18 @@ wildcard_constraints:
     budget=r"none|\d+x\d+-s\d+",
     pruner=one_of([*pruner_names(), *CONFIG.pruners, "none"]),
     sparsity=r"[\d.]+|\d+-\d+",
+
+
+def limit_of(name):
+    """What --resources or a profile allows of a resource all jobs together; None is any amount."""
+    limit = workflow.global_resources.get(name)
+    return getattr(limit, "value", limit)
+
+
+LIMITS = Limits(limit_of, cache(logger.warning))
+SPECS = Specs(CONFIG)
+SHARDS = Shards(CONFIG)
+SAMPLING = Sampling(CONFIG, LIMITS, SHARDS.complete)
+PRUNING = Pruning(CONFIG, LIMITS)
+ANSWERING = Answering(CONFIG, LIMITS)
+memory = LIMITS.memory

@@ -2,6 +2,11 @@
 # Makes:  {results}/scores/…/benchmark=…/{responses,grades,scores}.parquet
 
 
+def checkpoint(wildcards):
+    """The pruned folder; nothing for the dense model, which the registry knows."""
+    return [] if wildcards.pruner == "none" else made(paths.CHECKPOINT, **wildcards)
+
+
 rule sample_benchmark:
     input:
         problems=made(paths.BENCHMARK),
@@ -13,33 +18,28 @@ rule sample_benchmark:
     benchmark:
         cost_of("sample_benchmark")
     conda:
-        evaluation_environment
-    threads: model_threads
+        ANSWERING.environment
+    threads: ANSWERING.threads
     resources:
-        gpu=evaluation_gpu,
-        gpu_model=model_gpu_model,
-        nodes=evaluation_nodes,
-        tasks=evaluation_nodes,
-        mpi=on_nodes(evaluation_nodes, "srun"),
-        tasks_per_gpu=on_nodes(evaluation_nodes, 0),
-        gres=gpus_of_node(evaluation_nodes),
-        mem_mb=asked_by(answering_job, "mem_mb"),
-        runtime=asked_by(answering_job, "runtime"),
-        disk_mb=asked_by(answering_job, "disk_mb"),
-        python=evaluation_python,
-        engine=evaluation_flags,
+        gpu=ANSWERING.gpu,
+        gpu_model=ANSWERING.gpu_model,
+        nodes=ANSWERING.nodes,
+        tasks=ANSWERING.nodes,
+        mpi=ANSWERING.mpi,
+        tasks_per_gpu=ANSWERING.tasks_per_gpu,
+        gres=ANSWERING.gres,
+        mem_mb=ANSWERING.mem_mb,
+        runtime=ANSWERING.runtime,
+        disk_mb=ANSWERING.disk_mb,
+        python=ANSWERING.python,
+        engine=ANSWERING.engine,
     params:
-        model=model_evaluated,
-        weights=model_weights,
-        sampling=as_json(CONFIG.evaluation),
-        checkpoint=checkpoint_flag,
-        version=f"sampling version {provenance.SAMPLING_VERSION}",
+        spec=SPECS.sample_benchmark,
     message:
         "Answer {wildcards.benchmark}: {wildcards.model}, {wildcards.pruner} {wildcards.sparsity}, {wildcards.source} {wildcards.length} {wildcards.tau}"
     shell:
-        "{resources.python} -m ssgr sample --problems {input.problems:q} --model {params.model:q}"
-        " {resources.engine} {params.checkpoint} --sampling {params.sampling:q}"
-        " --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"
+        "{resources.python} -m ssgr sample --spec {params.spec:q} {resources.engine}"
+        " --problems {input.problems:q} --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"
 
 
 rule grade_benchmark:
@@ -59,13 +59,12 @@ rule grade_benchmark:
         gpu=0,
         mem_mb=memory(2000),
     params:
-        judging=benchmark_judging,
-        code=provenance.code_digest("ssgr.grading", "ssgr.grading.quality"),
+        spec=SPECS.grade_benchmark,
     message:
         "Grade {wildcards.benchmark}: {wildcards.model}, {wildcards.pruner} {wildcards.sparsity}, {wildcards.source} {wildcards.length} {wildcards.tau}"
     shell:
-        "python -m ssgr grade --responses {input.responses:q} --problems {input.problems:q}"
-        " --judging {params.judging:q} --judging.workers {threads} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr grade --spec {params.spec:q} --responses {input.responses:q}"
+        " --problems {input.problems:q} --judging.workers {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule score:
@@ -84,8 +83,9 @@ rule score:
         gpu=0,
         mem_mb=memory(2000),
     params:
-        code=provenance.code_digest("ssgr.evaluation.scores"),
+        spec=SPECS.score,
     message:
         "Score {wildcards.benchmark}: {wildcards.model}, {wildcards.pruner} {wildcards.sparsity}, {wildcards.source} {wildcards.length} {wildcards.tau}"
     shell:
-        "python -m ssgr score --grades {input:q} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr score --spec {params.spec:q} --grades {input:q} --out {output:q}"
+        " > {log:q} 2>&1"

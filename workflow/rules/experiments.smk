@@ -4,10 +4,28 @@
 #         {results}/paper/index.html, all of them on one page, by `snakemake paper`
 
 
-try:
-    check_experiments(CONFIG)
-except SsgrError as error:
-    raise WorkflowError(str(error)) from None
+def paper_inputs(wildcards):
+    """Everything that the experiments compute, and what each of them shows."""
+    names = list(CONFIG.experiments)
+    if not names:
+        raise WorkflowError("the configuration has no `experiments`: there is no table to make")
+    return results_of(names) | {
+        "experiments": [made(paths.EXPERIMENT, experiment=n) for n in names]
+    }
+
+
+def experiment_inputs(wildcards):
+    """What one table or figure shows."""
+    found = results_of([wildcards.experiment])
+    shown = {name: found[name] for name in ("scores", "sets", "visited")}
+    return shown | {"published": published_numbers(CONFIG.experiments[wildcards.experiment])}
+
+
+def published_numbers(entry):
+    """The file of published numbers that an experiment stands beside; nothing without any."""
+    file, named, _ = (entry.published or "").rpartition("#")
+    shipped = str(ROOT / "resources" / "published.csv")
+    return [] if entry.published is None else [file if named else shipped]
 
 
 rule paper:
@@ -31,13 +49,11 @@ rule experiment:
         gpu=0,
         mem_mb=memory(4000),
     params:
-        config=config_of_experiment,
-        code=provenance.code_digest("ssgr.commands.experiment", "ssgr.report"),
+        spec=SPECS.experiment,
     message:
         "Draw {wildcards.experiment}"
     shell:
-        "python -m ssgr experiment --config {params.config:q} --name {wildcards.experiment}"
-        " --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr experiment --spec {params.spec:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule paper_page:
@@ -56,14 +72,11 @@ rule paper_page:
         gpu=0,
         mem_mb=memory(8000),
     params:
-        config=config_of_paper,
-        code=provenance.code_digest(
-            "ssgr.commands.experiment", "ssgr.report", "ssgr.report.paper"
-        ),
+        spec=SPECS.paper_page,
     message:
         "Set all tables and figures on one page"
     shell:
-        "python -m ssgr paper --config {params.config:q} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr paper --spec {params.spec:q} --out {output:q} > {log:q} 2>&1"
 
 
 for experiment_name in CONFIG.experiments:

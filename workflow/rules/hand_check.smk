@@ -3,6 +3,17 @@
 #         person to confirm, by `snakemake hand_check`; not part of the default run
 
 
+def hand_check_pages(wildcards):
+    """A page for every model and source whose responses calibrations are taken from."""
+    keys = calibrations_of_pools()
+    if not keys:
+        raise WorkflowError(
+            "no calibration of this run is taken from a model's responses: there are no verdicts "
+            "to check. Of a benchmark's: `ssgr hand-check --responses … --grades … --problems …`"
+        )
+    return sorted({of_generator(paths.HAND_CHECK, key) for key in keys})
+
+
 rule hand_check:
     input:
         hand_check_pages,
@@ -24,14 +35,9 @@ rule hand_check_page:
         gpu=0,
         mem_mb=memory(4000),
     params:
-        pool=POOL,
-        visited=visited_flags,
-        code=provenance.code_digest(
-            "ssgr.verification.hand_check", "ssgr.verification.hand_check.page"
-        ),
+        spec=SPECS.hand_check_page,
     message:
         "Draw verdicts of {wildcards.model} on {wildcards.source} for a hand check"
     shell:
-        "python -m ssgr hand-check --pool {params.pool:q} {params.visited}"
-        " --problems {input.problems:q} --title '{wildcards.model} on {wildcards.source}'"
+        "python -m ssgr hand-check --spec {params.spec:q} --problems {input.problems:q}"
         " --out {output:q} > {log:q} 2>&1"

@@ -12,8 +12,8 @@ rule plan:
         gpu=0,
         mem_mb=memory(1000),
     params:
-        config=as_json(CONFIG),
+        spec=SPECS.plan,
     message:
         "What this configuration will take"
     shell:
-        "python -m ssgr plan --config {params.config:q} 2> {log:q}"
+        "python -m ssgr plan --spec {params.spec:q} 2> {log:q}"

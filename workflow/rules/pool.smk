@@ -20,42 +20,31 @@ rule sample:
         cost_of("sample")
     priority: 10  # a wave ends when its last shard does: before anything else
     conda:
-        sampling_environment
-    threads: model_threads
+        SAMPLING.environment
+    threads: SAMPLING.threads
     resources:
-        gpu=shard_gpu,
-        gpu_model=shard_gpu_model,
-        nodes=shard_nodes,
-        tasks=shard_nodes,
-        mpi=on_nodes(shard_nodes, "srun"),
-        tasks_per_gpu=on_nodes(shard_nodes, 0),
-        gres=gpus_of_node(shard_nodes),
-        mem_mb=asked_by(sampling_job, "mem_mb"),
-        runtime=asked_by(sampling_job, "runtime"),
-        disk_mb=asked_by(sampling_job, "disk_mb"),
-        python=model_python,
-        engine=engine_flags,
-        state=shard_state,
-        draw=draw_flag,
+        gpu=SAMPLING.gpu,
+        gpu_model=SAMPLING.gpu_model,
+        nodes=SAMPLING.nodes,
+        tasks=SAMPLING.nodes,
+        mpi=SAMPLING.mpi,
+        tasks_per_gpu=SAMPLING.tasks_per_gpu,
+        gres=SAMPLING.gres,
+        mem_mb=SAMPLING.mem_mb,
+        runtime=SAMPLING.runtime,
+        disk_mb=SAMPLING.disk_mb,
+        python=SAMPLING.python,
+        engine=SAMPLING.engine,
+        state=SAMPLING.state,
+        draw=SAMPLING.draw,
     params:
-        pool=POOL,
-        data=source_data,
-        shard=pool_shard,
-        model=model_asked,
-        weights=model_weights,
-        sampling=as_json(CONFIG.sampling.drawn),
-        rows=shard_rows,
-        needs=source_needs,
-        judging=source_judging,
-        version=f"sampling version {provenance.SAMPLING_VERSION}",
+        spec=SPECS.sample,
     message:
         "{resources.state} {wildcards.model} on {wildcards.source}, problems {wildcards.shard}"
     shell:
-        "{resources.python} -m ssgr sample-shard --problems {input.problems:q}"
-        " --model {params.model:q} {resources.engine} --sampling {params.sampling:q} {params.rows}"
-        " --needs {params.needs:q} --judging {params.judging:q} --gpus {resources.gpu}"
-        " {resources.draw}"
-        " --pool {params.pool:q} --shard {params.shard:q} --out {output:q} > {log:q} 2>&1"
+        "{resources.python} -m ssgr sample-shard --spec {params.spec:q} {resources.engine}"
+        " --problems {input.problems:q} --gpus {resources.gpu} {resources.draw} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule grade:
@@ -74,15 +63,12 @@ rule grade:
     resources:
         gpu=0,
         mem_mb=memory(2000),
-        base=base_flag,
+        base=SAMPLING.base,
     params:
-        pool=POOL,
-        rows=shard_rows,
-        judging=verifier_judging,
-        grades=grades_folder,
+        spec=SPECS.grade,
     message:
         "Grade {wildcards.model} on {wildcards.source} by {wildcards.verifier}, problems {wildcards.shard}"
     shell:
-        "python -m ssgr grade-shard --pool {params.pool:q} --responses {input.responses:q}"
-        " --problems {input.problems:q} {params.rows} --judging {params.judging:q} --judging.workers {threads}"
-        " --grades {params.grades:q} {resources.base} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr grade-shard --spec {params.spec:q} --responses {input.responses:q}"
+        " --problems {input.problems:q} --judging.workers {threads} {resources.base} --out {output:q}"
+        " > {log:q} 2>&1"

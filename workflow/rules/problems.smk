@@ -5,6 +5,30 @@
 # A confidential benchmark's problems stand in the user's cache; problems.parquet is a link to them.
 
 
+def data_files(data):
+    """The local files of a source or benchmark; a path that matches none stops before any job."""
+    try:
+        return problems.files(data)
+    except SsgrError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def source_files(wildcards):
+    """The local files that a source's problems are read from."""
+    return data_files(CONFIG.sources[wildcards.source].data)
+
+
+def benchmark_files(wildcards):
+    """The local files that a benchmark's problems are read from."""
+    return data_files(CONFIG.benchmarks[wildcards.benchmark].data)
+
+
+def kept_apart(wildcards):
+    """The problems of the benchmarks that a source must not hold."""
+    names = CONFIG.sources[wildcards.source].apart_from
+    return [made(paths.BENCHMARK, benchmark=name) for name in names]
+
+
 rule source_problems:
     input:
         files=source_files,
@@ -23,15 +47,11 @@ rule source_problems:
         gpu=0,
         mem_mb=memory(4000),
     params:
-        data=source_set,
-        contents=source_contents,
-        apart=apart_flags,
-        code=provenance.code_digest("ssgr.problems", "ssgr.problems.apart"),
+        spec=SPECS.source_problems,
     message:
         "Problems of the source {wildcards.source}"
     shell:
-        "python -m ssgr problems --data {params.data:q} --out {output.problems:q} {params.apart}"
-        " > {log:q} 2>&1"
+        "python -m ssgr problems --spec {params.spec:q} --out {output.problems:q} > {log:q} 2>&1"
 
 
 use rule source_problems as benchmark_problems with:
@@ -44,9 +64,6 @@ use rule source_problems as benchmark_problems with:
     benchmark:
         cost_of("benchmark_problems")
     params:
-        data=benchmark_data,
-        contents=benchmark_contents,
-        apart="",
-        code=provenance.code_digest("ssgr.problems"),
+        spec=SPECS.benchmark_problems,
     message:
         "Problems of the benchmark {wildcards.benchmark}"

@@ -3,6 +3,19 @@
 #         pruning.parquet, a report on every pruned matrix, in it
 
 
+def calibration_set(wildcards):
+    """What this checkpoint is calibrated on; nothing for a pruner that needs nothing."""
+    if wildcards.source == "none":
+        return []
+    names = ("calibration.parquet", "held_back.parquet", "funnel.parquet")
+    return [made(paths.CALIBRATION, name) for name in names]
+
+
+def pruner(wildcards):
+    """How this recipe prunes one matrix; a pruner of the user's own is given by its file."""
+    return CONFIG.recipe(wildcards.pruner).method
+
+
 rule prune:
     input:
         calibration_set,
@@ -15,24 +28,18 @@ rule prune:
     priority: 5  # answers wait for it: before answers that nothing waits for
     conda:
         "../../envs/ssgr.yaml"
-    threads: model_threads
+    threads: PRUNING.threads
     resources:
-        gpu=pruning_gpu,
-        gpu_model=model_gpu_model,
-        mem_mb=asked_by(pruning_job, "mem_mb"),
-        runtime=asked_by(pruning_job, "runtime"),
-        disk_mb=asked_by(pruning_job, "disk_mb"),
-        pruner=method_given,
+        gpu=PRUNING.gpu,
+        gpu_model=PRUNING.gpu_model,
+        mem_mb=PRUNING.mem_mb,
+        runtime=PRUNING.runtime,
+        disk_mb=PRUNING.disk_mb,
+        pruner=pruner,
     params:
-        model=model_pruned,
-        weights=model_weights,
-        calibration=calibration_flag,
-        method=method,
-        settings=constants,
-        code=pruner_code,
+        spec=SPECS.prune,
     message:
         "Prune {wildcards.model} to {wildcards.sparsity} by {wildcards.pruner} on {wildcards.source}, {wildcards.length}, tau {wildcards.tau}"
     shell:
-        "python -m ssgr prune --model {params.model:q} {params.calibration}"
-        " --pruner {resources.pruner:q} --sparsity {wildcards.sparsity}"
-        " --settings {params.settings:q} --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr prune --spec {params.spec:q} --pruner {resources.pruner:q}"
+        " --gpus {resources.gpu} --out {output:q} > {log:q} 2>&1"

@@ -3,6 +3,37 @@
 # Makes:  {results}/report/index.html, one page that works offline
 
 
+def report_inputs(wildcards):
+    """Everything that the configured run computes."""
+    return results_of([RUN])
+
+
+def results_of(names):
+    """The files of these selections, each once."""
+    keys = grid.points(CONFIG, *names).drop("label").unique(maintain_order=True).to_dicts()
+    scores = [
+        made(paths.SCORES, "scores.parquet", **key, benchmark=benchmark)
+        for name in names
+        for key in grid.points(CONFIG, name).to_dicts()
+        for benchmark in CONFIG.selection(name).benchmarks
+    ]
+    benchmarks = {each for name in names for each in CONFIG.selection(name).benchmarks}
+    return {
+        "scores": list(dict.fromkeys(scores)),
+        "problems": [made(paths.BENCHMARK, benchmark=each) for each in sorted(benchmarks)],
+        "checkpoints": [made(paths.CHECKPOINT, **key) for key in keys if key["pruner"] != "none"],
+        "funnels": sets_of_run(keys, "funnel.parquet"),
+        "sets": sets_of_run(keys, "calibration.parquet"),
+        "visited": sets_of_run(keys, "visited.json"),
+    }
+
+
+def sets_of_run(keys, name):
+    """A file of every calibration set of the run."""
+    files = [made(paths.CALIBRATION, name, **key) for key in keys if key["source"] != "none"]
+    return sorted(set(files))
+
+
 rule report:
     input:
         unpack(report_inputs),
@@ -19,10 +50,8 @@ rule report:
         gpu=0,
         mem_mb=memory(4000),
     params:
-        config=config_of_run,
-        visited=visited_flags,
-        code=provenance.code_digest("ssgr.report"),
+        spec=SPECS.report,
     message:
         "Draw the report"
     shell:
-        "python -m ssgr report --config {params.config:q} {params.visited} --out {output:q} > {log:q} 2>&1"
+        "python -m ssgr report --spec {params.spec:q} --out {output:q} > {log:q} 2>&1"

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 from pydantic import Field
 
-from ssgr.config import Config, Strict
+from ssgr.commands.flags import Command
+from ssgr.config import Config
 from ssgr.grading.spec import Judging
 from ssgr.pool import receipts
 from ssgr.storage.atomic import write_text
@@ -14,7 +15,7 @@ from ssgr.storage.provenance import describe
 from ssgr.storage.tables import Problems, Responses, Verdicts, read, write
 
 
-class VerdictsCommand(Strict):
+class VerdictsCommand(Command):
     """Judge the responses that calibrations have visited by every grading method."""
 
     pool: Path = Field(description="the pool's folder")
@@ -40,7 +41,7 @@ class VerdictsCommand(Strict):
                 yield receipts.open_part(self.pool, part.responses, Responses)
 
 
-class AuditCommand(Strict):
+class AuditCommand(Command):
     """Say how far grading methods agree on a run's pools, and what would change under each."""
 
     config: Config = Field(description="the whole configuration, as JSON")

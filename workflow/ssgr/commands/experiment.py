@@ -4,13 +4,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ssgr.config import Config, Name, Strict
+from ssgr.commands.flags import Command
+from ssgr.config import Config, Name
 from ssgr.config.narrow import narrowed
 from ssgr.storage.atomic import whole_folder, write_text
 from ssgr.storage.provenance import describe
 
 
-class ExperimentCommand(Strict):
+class ExperimentCommand(Command):
     """Draw one table or figure of the configuration's experiments."""
 
     config: Config = Field(description="the whole configuration, as JSON")

@@ -1,12 +1,43 @@
-"""Flags that several commands share."""
+"""What commands have in common: a job's spec, and flags that several share."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from ssgr.config import Model
+from ssgr.config import Model, Strict
+
+
+class Command(Strict):
+    """A stage's command: given by flags, or as the workflow does by its job's spec."""
+
+    spec: str | None = Field(
+        None, exclude=True, description="flags as one JSON object; those given besides go before it"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_spec(cls, flags: Any) -> Any:
+        """Read the spec; ``made_with`` in it is for the workflow, which reruns what it changes."""
+        if not isinstance(flags, dict) or not flags.get("spec"):
+            return flags
+        try:
+            given = json.loads(flags["spec"])
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--spec is no JSON: {error}") from None
+        given.pop("made_with", None)
+        return _merged(given, {name: value for name, value in flags.items() if name != "spec"})
+
+
+def _merged(spec: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """The spec with what flags say besides, such as ``--judging.workers 2``."""
+    both = {
+        name: _merged(spec[name], value)
+        for name, value in flags.items()
+        if isinstance(value, dict) and isinstance(spec.get(name), dict)
+    }
+    return spec | flags | both
 
 
 def _folder(value: object) -> object:

@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from ssgr.alarms import say, unanswered
-from ssgr.config import Strict
+from ssgr.commands.flags import Command
 from ssgr.errors import PoolError, SsgrError, TableError
 from ssgr.grading import reuse
 from ssgr.grading.spec import Judging
@@ -22,7 +22,7 @@ from ssgr.storage.provenance import describe
 from ssgr.storage.tables import Grades, Problems, Responses, read, read_spec, write
 
 
-class GradeCommand(Strict):
+class GradeCommand(Command):
     """Judge responses against reference answers and measure their quality."""
 
     responses: Path = Field(description="Responses table")
@@ -52,7 +52,7 @@ class GradeCommand(Strict):
             )
 
 
-class GradeShardCommand(Strict):
+class GradeShardCommand(Command):
     """Make sure that the pool holds the grades of a shard's responses, each part graded once."""
 
     pool: Path = Field(description="the pool's folder")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from pydantic import Field
 
+from ssgr.commands.flags import Command
 from ssgr.commands.terminal import aligned, whole
 from ssgr.config import Strict
 from ssgr.errors import SsgrError
@@ -27,7 +28,7 @@ THREE_WAYS = (
 )
 
 
-class HandCheckCommand(Strict):
+class HandCheckCommand(Command):
     """Write a page that shows a random sample of verdicts, for a person to confirm."""
 
     pool: Path | None = Field(None, description="the pool's folder")

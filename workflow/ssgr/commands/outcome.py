@@ -4,13 +4,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ssgr.config import Config, Strict
+from ssgr.commands.flags import Command
+from ssgr.config import Config
 from ssgr.pool import receipts
 from ssgr.storage.provenance import describe
 from ssgr.storage.tables import Grades, Scores, read, write
 
 
-class ScoreCommand(Strict):
+class ScoreCommand(Command):
     """Turn the grades of one benchmark into its scores."""
 
     grades: Path = Field(description="Grades table")
@@ -23,7 +24,7 @@ class ScoreCommand(Strict):
         write(score(read(self.grades, Grades)), Scores, self.out, describe(grades=self.grades))
 
 
-class ReportCommand(Strict):
+class ReportCommand(Command):
     """Draw the report: one page that works offline."""
 
     config: Config = Field(description="the whole configuration, as JSON")
@@ -32,14 +33,14 @@ class ReportCommand(Strict):
 
     def cli_cmd(self) -> None:
         """Gather, render, write."""
-        from ssgr.report import write_report
+        from ssgr.report.write import write_report
 
         graded = {Path(name) for file in self.visited for name in receipts.read_visited(file)}
         results, pool = Path(self.config.results), Path(self.config.pool.folder)
         write_report(results, pool, self.config, self.out, sorted(graded))
 
 
-class PaperCommand(Strict):
+class PaperCommand(Command):
     """Draw all tables and figures as one page that works offline."""
 
     config: Config = Field(description="the whole configuration, as JSON")

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import Field
 
 from ssgr.cluster.sizing.configs import fetched
+from ssgr.commands.flags import Command
 from ssgr.commands.terminal import aligned, hours, whole
-from ssgr.config import Config, Strict
+from ssgr.config import Config
 from ssgr.monitor.plan import EXPECTED, plan
 
 READ = (
@@ -18,7 +19,7 @@ READ = (
 )
 
 
-class PlanCommand(Strict):
+class PlanCommand(Command):
     """Show the jobs, tokens, GPU-hours, GPUs, memory and disk of a run, by stage and model.
 
     The config.json of a model of the hub is fetched, if it is not in the hub's cache.

@@ -6,14 +6,15 @@ import dataframely as dy
 import polars as pl
 from pydantic import Field
 
-from ssgr.config import ProblemSet, Source, Strict
+from ssgr.commands.flags import Command
+from ssgr.config import ProblemSet, Source
 from ssgr.errors import TableError
 from ssgr.storage.confidential import link, place
 from ssgr.storage.provenance import describe
 from ssgr.storage.tables import Dropped, Problems, read, write
 
 
-class ProblemsCommand(Strict):
+class ProblemsCommand(Command):
     """Write a problem set (or documents) as one table, in its seeded order."""
 
     data: ProblemSet = Field(description="registry entry: where the problems come from")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from ssgr.cluster.gpu_lease import keep
-from ssgr.commands.flags import A_MODEL, GPUS, ModelFlag
-from ssgr.config import Constants, Recipe, Strict
+from ssgr.commands.flags import A_MODEL, GPUS, Command, ModelFlag
+from ssgr.config import Constants, Recipe
 from ssgr.errors import PruningError
 from ssgr.storage.provenance import describe
 from ssgr.storage.tables import Prompts, TokenSequences, read
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ssgr.pruning.objective import CalibrationSequence
 
 
-class PruneCommand(Strict):
+class PruneCommand(Command):
     """Prune a model folder on a calibration set into an ordinary Hugging Face folder.
 
     A run that was cut off goes on at the block it had reached: give the same command again.

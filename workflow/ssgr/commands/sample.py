@@ -11,8 +11,8 @@ from pydantic import Field
 
 from ssgr.alarms import say, unclosed
 from ssgr.cluster.gpu_lease import keep
-from ssgr.commands.flags import GPUS
-from ssgr.config import Model, Sampling, Strict
+from ssgr.commands.flags import GPUS, Command
+from ssgr.config import Model, Sampling
 from ssgr.errors import ConfigError, PoolError
 from ssgr.grading.spec import Judging
 from ssgr.pool import receipts, store
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ssgr.sampling import EarlyStop, Engine, Journal, Sampled
 
 
-class SampleCommand(Strict):
+class SampleCommand(Command):
     """Sample responses to a problem set."""
 
     problems: Path = Field(description="Problems table")
@@ -81,7 +81,7 @@ class SampleCommand(Strict):
         journal.remove()
 
 
-class SampleShardCommand(Strict):
+class SampleShardCommand(Command):
     """Make sure that the pool holds a shard's responses: what is missing is sampled, once.
 
     Any number of these may run at a time, on the same shard too.

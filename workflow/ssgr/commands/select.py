@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ssgr.commands.flags import A_MODEL, ModelFlag
-from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Strict, Tau
+from ssgr.commands.flags import A_MODEL, Command, ModelFlag
+from ssgr.config import REFERENCE_LENGTHS, Budget, Filters, Source, Tau
 from ssgr.errors import PoolError, SsgrError
 from ssgr.pool import receipts
 from ssgr.pool.store import encoding_of
@@ -34,7 +34,7 @@ VISITED = "visited.json"
 """The receipts of the graded shards that were looked at."""
 
 
-class TallyCommand(Strict):
+class TallyCommand(Command):
     """Add the shards of a wave to what a calibration point has found so far."""
 
     length: str = Field(description="length rule")
@@ -112,7 +112,7 @@ def _visited(candidates: Path | None) -> list[str]:
     return json.loads(candidates.with_name(VISITED).read_text()) if candidates else []
 
 
-class SelectCommand(Strict):
+class SelectCommand(Command):
     """Select a calibration set: a pool's responses, reference solutions, or plain text."""
 
     length: str = Field(description="length rule, or `solution`, or `text`")

@@ -13,7 +13,6 @@ import polars as pl
 from ssgr.config import RUN, Benchmark, Calibration, Config, Model, Selection, Source
 from ssgr.grading.methods import MethodName
 from ssgr.grading.spec import Judging
-from ssgr.pool.store import SOURCE_OF_MODEL, turns_set
 from ssgr.pruning import needs_calibration
 from ssgr.pruning.allocation import needs_sequences
 from ssgr.selection.early_stop import Needs, needs
@@ -39,7 +38,6 @@ KEYS = dict.fromkeys(
 """Every key of a path, as polars' ``hive_schema``: all are text, whatever values a run holds."""
 FROM_POOL = pl.col("tau") != NONE
 """Which points are calibrated on the pool's responses."""
-SAMPLED_BY = SOURCE_OF_MODEL | {"engine", "prompt"}
 
 
 def points(config: Config, *names: str) -> pl.DataFrame:
@@ -116,32 +114,6 @@ def pools(config: Config, *names: str) -> list[tuple[str, str]]:
         if not entry.is_reference
     }
     return sorted(asked)
-
-
-def source_of_model(model: Model) -> str:
-    """Return, as JSON, where a model comes from: what pruning and tokenizing depend on."""
-    return model.model_dump_json(include=SOURCE_OF_MODEL)
-
-
-def model_asked(model: Model) -> str:
-    """Return, as JSON, where a model comes from and how it is asked: what a pool depends on."""
-    return model.model_dump_json(include=SAMPLED_BY | turns_set(model))
-
-
-def model_rendered(model: Model) -> str:
-    """Return, as JSON, where a model comes from and how its prompts and its thinking read.
-
-    What a calibration set depends on whose responses are told anew: without their thinking, or
-    by another model than generated them.
-    """
-    told = {"prompt", "think_open", "think_close"} | turns_set(model)
-    told |= {"no_thinking_kwargs"} if model.no_thinking_kwargs is not None else set()
-    return model.model_dump_json(include=SOURCE_OF_MODEL | told)
-
-
-def model_pruned(model: Model) -> str:
-    """Return, as JSON, where a model comes from, and the tag that an objective may look for."""
-    return model.model_dump_json(include=SOURCE_OF_MODEL | {"think_close"})
 
 
 def weights(model: Model) -> str:

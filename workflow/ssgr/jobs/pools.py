@@ -1,0 +1,96 @@
+"""The pools of a run, before any job starts: whose they are, and which shards need no job."""
+
+import os
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+
+import polars as pl
+
+from ssgr.config import Config
+from ssgr.jobs import grid, paths
+from ssgr.pool import store
+from ssgr.pool.shards import Asked, Shard
+from ssgr.storage.tables import Problems, read
+
+
+def check_pools(config: Config) -> None:
+    """Refuse pools that another model, prompt or engine made under the same name.
+
+    Raises:
+        PoolError: a pool's manifest or shard size differs from the configuration's.
+    """
+    for name, source in grid.pools(config):
+        keys = {"model": name, "source": source, "sampling": config.sampling.key}
+        folder = Path(config.pool.folder, "responses", paths.SAMPLED.format(**keys))
+        wanted = store.manifest(config.models[name], config.sampling.drawn)
+        for each in filter(None, [folder, in_base(config, folder)]):
+            store.check_manifest(each, wanted)
+            store.check_shard_size(each, config.pool.shard_size)
+
+
+def in_base(config: Config, path: Path) -> Path | None:
+    """Return where a file of the pool lies in the pool that this one extends; None without one."""
+    base = config.pool.base
+    return Path(base) / path.relative_to(config.pool.folder) if base else None
+
+
+class Shards:
+    """Which shards the pool holds already. Several params and resources of a job ask.
+
+    A shard is looked up again when files have come into its folders or have gone.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._complete = lru_cache(maxsize=10000)(self._look)
+
+    def complete(self, keys: Mapping[str, str]) -> bool:
+        """Whether the pool holds all that is needed of a shard.
+
+        Args:
+            keys: model, source, sampling and shard.
+
+        Raises:
+            PoolError: what it holds is damaged, or of other problems.
+        """
+        file = Path(self.config.pool.folder, paths.POOL_RESPONSES.format(**keys))
+        places = filter(None, [file, in_base(self.config, file), self._problems(keys["source"])])
+        folders = tuple(_changed(place.parent) for place in places)
+        return self._complete(file, keys["model"], keys["source"], keys["shard"], folders)
+
+    def _look(self, file: Path, model: str, source: str, rows: str, _: object) -> bool:
+        config = self.config
+        return Shard(
+            file,
+            store.manifest(config.models[model], config.sampling.drawn),
+            grid.needs_of(config, source),
+            grid.judging(config, model, config.sources[source]).identity,
+            self._asked(source, rows),
+            in_base(config, file),
+        ).complete()
+
+    def _asked(self, source: str, rows: str) -> Asked | None:
+        """What a shard asks, if its source's problems are at hand already."""
+        file = self._problems(source)
+        if not file.is_file():
+            return None
+        first, last = map(int, rows.split("-"))
+        return Asked.of(_table(file, file.stat().st_mtime_ns).slice(first, last - first))
+
+    def _problems(self, source: str) -> Path:
+        return Path(self.config.results, paths.SOURCE.format(source=source))
+
+
+@cache
+def _table(file: Path, mtime: int) -> pl.DataFrame:
+    """A source's problems, read once for all its shards."""
+    return read(file, Problems)
+
+
+def _changed(folder: Path) -> int | None:
+    """When a file last came into a folder or went, in ns; None without the folder."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except FileNotFoundError:
+        return None
