@@ -15,7 +15,7 @@ import stand_in_vllm
 from experiment import Experiment, copy_of_the_workflow, logs
 from ssgr.config import Model, PoolSampling
 from ssgr.config.parallelism import Layout
-from ssgr.jobs import grid
+from ssgr.jobs import specs
 from ssgr.pool import store
 
 SHARD = "results/receipts/responses/model=abacus/source=stories/sampling={key}/000000-000005.json"
@@ -94,9 +94,9 @@ def test_a_job_shares_the_gpus_that_it_was_given() -> None:
 def test_a_pool_and_a_checkpoint_know_nothing_of_it(keys: dict[str, Any]) -> None:
     drawn = PoolSampling(**SAMPLING).drawn
     assert store.manifest(entry(**keys), drawn) == store.manifest(entry(), drawn)
-    for known in (grid.model_asked, grid.model_pruned, grid.source_of_model):
+    for known in (specs.model_asked, specs.model_pruned, specs.source_of_model):
         assert known(entry(**keys)) == known(entry())
-    assert grid.model_rendered(entry(**keys)) == grid.model_rendered(entry())
+    assert specs.model_rendered(entry(**keys)) == specs.model_rendered(entry())
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Prompts of models in the style of R1-Distill, Qwen3 and Llama, and of a base model."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from chat_families import FAMILIES, TEMPLATES
 from ssgr.__main__ import main
 from ssgr.config import Model, Sampling
 from ssgr.errors import ConfigError, ModelError, PoolError
-from ssgr.jobs import grid
+from ssgr.jobs import specs
 from ssgr.pool import store
 from ssgr.sampling import PromptFormat, load_tokenizer, render_prompt
 from ssgr.sampling.prompts import (
@@ -160,7 +161,7 @@ def test_a_model_is_one_entry_from_its_folder_to_its_responses(name: str, tmp_pa
     )  # fmt: skip
     tables.write(problems, tables.Problems, tmp_path / "problems.parquet")
     out = tmp_path / "responses.parquet"
-    asked = grid.model_asked(entry.for_evaluation())
+    asked = json.dumps(specs.model_asked(entry.for_evaluation()))
     flags = ["--sampling.n", "2", "--sampling.max-tokens", "8", "--out", str(out)]
     files = ["--problems", str(tmp_path / "problems.parquet")]
     assert main(["sample", *files, "--model", asked, *flags]) == 0
@@ -177,10 +178,14 @@ class TestEntry:
         manifest = store.manifest(entry, Sampling(n=4))
         assert manifest["prompt"] == "{question}"
         assert sorted(manifest) == ["engine", "model", "prompt", "sampling", "version"]
-        assert grid.model_asked(entry) == (
-            '{"path":"org/m","revision":null,"engine":"transformers","dtype":"auto",'
-            '"prompt":"{question}","trust_remote_code":false}'
-        )
+        assert specs.model_asked(entry) == {
+            "path": "org/m",
+            "revision": None,
+            "engine": "transformers",
+            "dtype": "auto",
+            "prompt": "{question}",
+            "trust_remote_code": False,
+        }
 
     @pytest.mark.parametrize(
         "changes",
@@ -191,7 +196,7 @@ class TestEntry:
     ) -> None:
         plain = {"path": "org/m", "prompt": "{question}"}
         entry, other = Model.model_validate(plain), Model.model_validate(plain | changes)
-        assert Model.model_validate_json(grid.model_asked(other)) == other
+        assert Model.model_validate(specs.model_asked(other)) == other
         first, second = (store.manifest(each, Sampling(n=4)) for each in (entry, other))
         for name, mine, wanted in (("a", first, second), ("b", second, first)):
             store.claim(tmp_path / name, mine)
@@ -208,9 +213,9 @@ class TestEntry:
 
     def test_what_a_calibration_set_told_anew_depends_on(self) -> None:
         entry = Model.model_validate(ENTRIES["qwen3"] | {"no_thinking_kwargs": {"quiet": True}})
-        again = Model.model_validate_json(grid.model_rendered(entry))
+        again = Model.model_validate(specs.model_rendered(entry))
         assert again == entry
-        assert "engine" not in grid.model_rendered(entry)
+        assert "engine" not in specs.model_rendered(entry)
 
     @pytest.mark.parametrize(
         ("changes", "said"),

@@ -7,6 +7,7 @@ prints them as JSON: what `snakemake --d3dag` prints, and more of each job.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,12 +17,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DagJob:
-    """A job that would run; ``after`` holds the keys of those that it waits for."""
+    """A job that would run; ``after`` holds the keys of those that it waits for.
+
+    ``params`` are as the command line has them, and ``command`` names it; None runs nothing.
+    """
 
     key: int
     rule: str
     wildcards: dict[str, str]
     resources: dict[str, Any]
+    params: dict[str, Any]
+    command: str | None
     priority: int
     after: frozenset[int]
 
@@ -48,6 +54,8 @@ def _print_jobs(self: Any, max_jobs: int = 0) -> None:
             "rule": job.rule.name,
             "wildcards": dict(job.wildcards_dict or {}),
             "resources": dict(job.resources.items()),
+            "params": dict(job.params.items()),
+            "command": (re.findall(r"-m ssgr (\S+)", job.rule.shellcmd or "") or [None])[0],
             "priority": job.rule.priority if isinstance(job.rule.priority, int) else 0,
             "after": [self.jobid(one) for one in self.dependencies[job] if self.needrun(one)],
         }

@@ -29,27 +29,19 @@ def tally_before(wildcards):
 
 
 def tallies(keys):
-    """The tallies of a calibration point, wave by wave, until it has its budget or all is visited.
+    """The tallies of a calibration point, wave by wave, until it stops.
 
     Snakemake runs a wave, then asks again: this is where a pool grows on demand.
     """
     found = []
     while True:
         wave = len(found)
-        tally = checkpoints.tally.get(**keys, wave=f"{wave:04d}").output.candidates
-        found.append(tally)
-        if is_enough(Path(tally), Path(made(paths.SOURCE, source=keys["source"])), wave):
-            return found
-
-
-def is_enough(tally, source, wave):
-    """Whether a calibration stops after a wave."""
-    try:
-        # problems that are not there are made again before the next wave
-        problems = count_rows(source) if source.is_file() else None
-        return waves.is_enough(CONFIG, wave, count_rows(tally), problems)
-    except SsgrError as error:
-        raise WorkflowError(str(error)) from None
+        found.append(checkpoints.tally.get(**keys, wave=f"{wave:04d}").output.candidates)
+        try:
+            if waves.stops(CONFIG, wave, Path(found[-1]), Path(made(paths.SOURCE, **keys))):
+                return found
+        except SsgrError as error:
+            raise WorkflowError(str(error)) from None
 
 
 def last_tally(wildcards):

@@ -60,27 +60,24 @@ sys.path.insert(0, PACKAGES)
 
 import ssgr
 from ssgr import problems
-from ssgr.cluster import gpu_lease
-from ssgr.cluster.sizing import configs, fit, requests
+from ssgr.cluster.sizing import configs, fit
 from ssgr.config import REFERENCE_LENGTHS, RUN
 from ssgr.errors import SsgrError
 from ssgr.grading.methods import METHODS
 from ssgr.jobs import grid, paths, waves
-from ssgr.jobs.pools import Shards, check_pools
-from ssgr.jobs.resources import Answering, Limits, Pruning, Sampling
+from ssgr.jobs.listing import results
+from ssgr.jobs.pools import Shards, check_pools, who_is_at_work
+from ssgr.jobs.resources import Answering, Limits, Pruning, Sampling, sizes_not_known
 from ssgr.jobs.specs import Specs
 from ssgr.jobs.start import Found, look
 from ssgr.jobs.validation import load_config
-from ssgr.monitor.status import alive
 from ssgr.monitor.status.look import STAGE_OF
-from ssgr.monitor.status.run import last_run
+from ssgr.monitor.status.run import check_alone
 from ssgr.pruning import pruner_names
 from ssgr.report.tables.check import check_experiments
-from ssgr.root import ROOT
+from ssgr.report.tables.published import published_file
 from ssgr.selection.length_rules import LENGTH_RULES
-from ssgr.storage import locks, provenance
-from ssgr.storage.permissions import belongs_to, may_write
-from ssgr.storage.tables import count_rows
+from ssgr.storage import provenance
 
 if not Path(PACKAGES, "ssgr").samefile(Path(ssgr.__file__).parent):
     raise WorkflowError(

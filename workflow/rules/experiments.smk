@@ -18,14 +18,8 @@ def experiment_inputs(wildcards):
     """What one table or figure shows."""
     found = results_of([wildcards.experiment])
     shown = {name: found[name] for name in ("scores", "sets", "visited")}
-    return shown | {"published": published_numbers(CONFIG.experiments[wildcards.experiment])}
-
-
-def published_numbers(entry):
-    """The file of published numbers that an experiment stands beside; nothing without any."""
-    file, named, _ = (entry.published or "").rpartition("#")
-    shipped = str(ROOT / "resources" / "published.csv")
-    return [] if entry.published is None else [file if named else shipped]
+    published = CONFIG.experiments[wildcards.experiment].published
+    return shown | {"published": published_file(published) if published else []}
 
 
 rule paper:

@@ -10,28 +10,7 @@ def report_inputs(wildcards):
 
 def results_of(names):
     """The files of these selections, each once."""
-    keys = grid.points(CONFIG, *names).drop("label").unique(maintain_order=True).to_dicts()
-    scores = [
-        made(paths.SCORES, "scores.parquet", **key, benchmark=benchmark)
-        for name in names
-        for key in grid.points(CONFIG, name).to_dicts()
-        for benchmark in CONFIG.selection(name).benchmarks
-    ]
-    benchmarks = {each for name in names for each in CONFIG.selection(name).benchmarks}
-    return {
-        "scores": list(dict.fromkeys(scores)),
-        "problems": [made(paths.BENCHMARK, benchmark=each) for each in sorted(benchmarks)],
-        "checkpoints": [made(paths.CHECKPOINT, **key) for key in keys if key["pruner"] != "none"],
-        "funnels": sets_of_run(keys, "funnel.parquet"),
-        "sets": sets_of_run(keys, "calibration.parquet"),
-        "visited": sets_of_run(keys, "visited.json"),
-    }
-
-
-def sets_of_run(keys, name):
-    """A file of every calibration set of the run."""
-    files = [made(paths.CALIBRATION, name, **key) for key in keys if key["source"] != "none"]
-    return sorted(set(files))
+    return {kind: [made(path) for path in found] for kind, found in results(CONFIG, *names).items()}
 
 
 rule report:

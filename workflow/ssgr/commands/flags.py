@@ -26,6 +26,8 @@ class Command(Strict):
             given = json.loads(flags["spec"])
         except json.JSONDecodeError as error:
             raise ValueError(f"--spec is no JSON: {error}") from None
+        if not isinstance(given, dict):
+            raise ValueError("--spec is no JSON object")
         given.pop("made_with", None)
         return _merged(given, {name: value for name, value in flags.items() if name != "spec"})
 

@@ -100,6 +100,32 @@ def wanted(config: Config, results: Path, targets: Sequence[str] = ()) -> Wanted
     return Wanted(tuple({job.output: job for job in jobs}.values()), frozenset(unsure))
 
 
+def results(config: Config, *names: str) -> dict[str, list[str]]:
+    """Return the files that a page about experiments (or the run) reads, below the results.
+
+    By kind: scores, problems, checkpoints, and of the calibration sets the sets, the funnels and
+    what was visited.
+    """
+    points = grid.points(config, *names).drop("label").unique(maintain_order=True)
+    sets = {
+        paths.CALIBRATION.format(**key)
+        for key in points.filter(pl.col("source") != grid.NONE).iter_rows(named=True)
+    }
+    scores = [job.output for job in _scores(config, names) if job.rule == "score"]
+    benchmarks = {each for name in names for each in config.selection(name).benchmarks}
+    return {
+        "scores": list(dict.fromkeys(scores)),
+        "problems": [paths.BENCHMARK.format(benchmark=each) for each in sorted(benchmarks)],
+        "checkpoints": [
+            paths.CHECKPOINT.format(**key)
+            for key in points.filter(pl.col("pruner") != grid.NONE).iter_rows(named=True)
+        ],
+        "funnels": sorted(f"{each}/{paths.FUNNEL}" for each in sets),
+        "sets": sorted(f"{each}/{paths.CALIBRATED}" for each in sets),
+        "visited": sorted(f"{each}/{paths.VISITED}" for each in sets),
+    }
+
+
 def _problems(config: Config, names: Sequence[str], sets: pl.DataFrame) -> Iterator[Job]:
     sources = sets["source"].unique(maintain_order=True).to_list()
     benchmarks = {one for name in names for one in config.selection(name).benchmarks}

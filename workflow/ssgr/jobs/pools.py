@@ -1,16 +1,19 @@
 """The pools of a run, before any job starts: whose they are, and which shards need no job."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
 import polars as pl
 
+from ssgr.cluster import gpu_lease
 from ssgr.config import Config
 from ssgr.jobs import grid, paths
 from ssgr.pool import store
 from ssgr.pool.shards import Asked, Shard
+from ssgr.storage import locks
+from ssgr.storage.permissions import belongs_to, may_write
 from ssgr.storage.tables import Problems, read
 
 
@@ -33,6 +36,21 @@ def in_base(config: Config, path: Path) -> Path | None:
     """Return where a file of the pool lies in the pool that this one extends; None without one."""
     base = config.pool.base
     return Path(base) / path.relative_to(config.pool.folder) if base else None
+
+
+def who_is_at_work(config: Config) -> Iterator[str]:
+    """Name the processes of other runs, or left by a killed one, that hold shards or devices.
+
+    And who owns a pool that may only be read.
+    """
+    pool = Path(config.pool.folder)
+    for held in [*locks.holders(pool), *gpu_lease.holders()]:
+        yield f"{held.path} is held by {held}"
+    if not may_write(pool):
+        yield (
+            f"the pool {pool} may only be read: it belongs to {belongs_to(pool)}. What it holds is "
+            "used; what it lacks is refused, unless pool.extend names a folder of yours"
+        )
 
 
 class Shards:

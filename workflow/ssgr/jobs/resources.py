@@ -5,7 +5,7 @@ Nothing here changes a result, and nothing here is a param: another resource rer
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from ssgr.cluster.sizing import configs, requests
 from ssgr.cluster.sizing.shape import Shape
 from ssgr.config import Config, Model
 from ssgr.errors import ConfigError
+from ssgr.jobs import grid
 from ssgr.jobs.grid import NONE
 from ssgr.monitor.plan import problems_of
 
@@ -240,3 +241,18 @@ class Sampling(Answering):
 def _nodes(entry: Model) -> int:
     """The machines that hold one model together; only vLLM can."""
     return entry.nodes if entry.engine == "vllm" else 1
+
+
+def sizes_not_known(config: Config) -> Iterator[str]:
+    """Name the models whose size is not known, so that their jobs ask for fixed numbers."""
+    used = {name for each in config.selections.values() for name in each.models}
+    for name in sorted(used | {name for name, _ in grid.pools(config)}):
+        entry = config.models[name]
+        why = "" if entry.mem_mb else configs.at_hand(entry).why
+        if why.endswith("hub's cache"):
+            why += " (`snakemake plan` fetches it)"
+        if why:
+            yield (
+                f"models.{name}: {why}. Its jobs ask for {requests.UNKNOWN['mem_mb']:,} MB each, "
+                "or what `mem_mb` says"
+            )

@@ -44,6 +44,22 @@ def is_enough(config: Config, wave: int, found: int, problems: int | None) -> bo
     return problems is not None and is_last(config.pool, wave, problems)
 
 
+def stops(config: Config, wave: int, tally: Path, source: Path) -> bool:
+    """Whether a calibration stops after a wave.
+
+    Args:
+        config: as of `is_enough`.
+        wave: the last one visited, from 0.
+        tally: the candidates up to it.
+        source: the source's problems; if they are gone, they are made again before another wave.
+
+    Raises:
+        TableError: a table is damaged.
+    """
+    problems = count_rows(source) if source.is_file() else None
+    return is_enough(config, wave, count_rows(tally), problems)
+
+
 def _end(pool: Pool, wave: int) -> int:
     return (wave + 1) * pool.wave * pool.shard_size
 

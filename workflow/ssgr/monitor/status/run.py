@@ -11,12 +11,17 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ssgr.monitor.status.alive import LOG, alive_in
+from ssgr.errors import SsgrError
+from ssgr.monitor.status.alive import LOG, alive_in, refusal, second
 
+LOOKS = re.compile(  # options by which Snakemake shows something, and takes no lock
+    r"--(dag|rulegraph|filegraph|d3dag|lint|list|list-.*|summary|detailed-summary|report|"
+    r"report-.*|print-compilation|version|help)(=.*)?|-[DlS]"
+)
 LOGS = 20  # newest logs that are looked at for the last run
 RULES = re.compile(r"(?m)^(\w+) +\d+$")
 HEADER = re.compile(r"(?m)^  ([A-Z][\w ()]*): (.*)$")
@@ -85,6 +90,38 @@ class Mark:
 
     since: float
     external: str | None
+
+
+def check_alone(directory: Path, arguments: Sequence[str], stages: frozenset[str]) -> list[str]:
+    """Refuse to work beside another Snakemake of this folder; to look is free.
+
+    Snakemake would say of the first one's jobs that they are incomplete, and advise to unlock the
+    folder or to mark them as complete, which spoils the first.
+
+    Args:
+        directory: where this process runs the workflow.
+        arguments: of its command line.
+        stages: as of `last_run`.
+
+    Returns:
+        a warning where a run on another machine may be at work.
+
+    Raises:
+        SsgrError: another run is at work on this machine.
+    """
+    if any(map(LOOKS.fullmatch, arguments)):
+        return []
+    if other := second(directory, os.getpid()):
+        raise SsgrError(refusal(other, directory))
+    last = last_run(directory, stages)
+    if last.alive is not None:
+        return []
+    return [
+        f"A run on {last.header['Host']}, begun {last.header.get('Date')}, has not ended by its "
+        f"log ({last.log}). Whether it runs is not to be seen from this machine: see there (`ssgr "
+        "status`). If it does, wait for it or end it: do not unlock the folder, do not clean "
+        "metadata"
+    ]
 
 
 def last_run(directory: Path, stages: frozenset[str]) -> Run:

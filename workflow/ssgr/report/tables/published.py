@@ -44,6 +44,12 @@ class Published(dy.Schema):
     value = dy.Float64(min=0)
 
 
+def published_file(where: str) -> str:
+    """Return the file of published numbers that an experiment names, as `read_published` does."""
+    file, separate, _ = where.rpartition("#")
+    return file if separate else str(ROOT / DEFAULT)
+
+
 def read_published(where: str) -> pl.DataFrame:
     """Read the numbers of one exhibit.
 
