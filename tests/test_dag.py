@@ -308,7 +308,7 @@ def test_more_gpus_than_there_are_is_an_error_before_any_job(done: Experiment) -
     second.configure(own)
     code, said = second.snakemake("--dry-run", "--resources", "gpu=1")
     assert code != 0
-    assert "models.abacus.gpu asks for 2 GPUs per job, --resources gpu=1" in said
+    assert "models.abacus.execution.gpu asks for 2 GPUs per job, --resources gpu=1" in said
     code, _ = second.snakemake(*tallied(second), CUDA_VISIBLE_DEVICES="3")
     assert code != 0
     assert "2 devices are wanted" in logs(second)

@@ -195,7 +195,7 @@ def test_descriptors_are_inherited_by_children_that_close_none() -> None:
     ("visible", "words"),
     [
         ("0,1", r"CUDA_VISIBLE_DEVICES='0,1' leaves 2\. .*--resources gpu=2"),
-        ("", r"CUDA_VISIBLE_DEVICES='' leaves 0\. Set models.<name>.gpu to 0"),
+        ("", r"CUDA_VISIBLE_DEVICES='' leaves 0\. Set models.<name>.execution.gpu to 0"),
         ("NoDevFiles", "leaves 0"),
         ("0,-1,1", "leaves 1"),
         ("3,3", "leaves 1"),

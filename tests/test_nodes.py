@@ -15,7 +15,7 @@ import pytest
 
 import stand_in_vllm
 from ssgr.cluster.nodes import joined
-from ssgr.config.parallelism import Layout
+from ssgr.config.execution import Layout
 from ssgr.errors import ConfigError, ModelError
 from ssgr.sampling.vllm.several_nodes import gathered, own_address
 
@@ -144,7 +144,7 @@ def test_outside_a_slurm_job_there_are_no_further_nodes(monkeypatch: pytest.Monk
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setenv("VLLM_HOST_IP", "127.0.0.1")
     with (
-        pytest.raises(ConfigError, match=r"to lie on 2 nodes \(models.<name>.nodes\)"),
+        pytest.raises(ConfigError, match=r"to lie on 2 nodes \(models.<name>.execution.nodes\)"),
         gathered({}, Layout(tensor=1, pipeline=2, nodes=2), gpus=None),
     ):
         pass

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import stand_in_vllm
 from experiment import Experiment, copy_of_the_workflow, logs
 from ssgr.config import Model, PoolSampling
-from ssgr.config.parallelism import Layout
+from ssgr.config.execution import Layout
 from ssgr.jobs import specs
 from ssgr.pool import store
 
@@ -51,7 +51,7 @@ def entry(**keys: Any) -> Model:
 def test_what_is_left_out_is_a_pipeline_over_nodes_that_share_matrices(
     keys: dict[str, Any], layout: Layout
 ) -> None:
-    assert entry(**keys).layout() == layout
+    assert entry(**keys).execution.layout() == layout
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_sizes_that_make_no_sense_are_told(keys: dict[str, Any], said: str) -> N
 
 def test_an_engine_of_the_evaluation_may_be_the_one_that_is_spread() -> None:
     spread = {"engine": "transformers", "evaluation_engine": "vllm", "gpu": 4}
-    assert entry(**spread, tensor_parallel=4).for_evaluation().layout() == Layout(tensor=4)
+    assert entry(**spread, tensor_parallel=4).for_evaluation().execution.layout() == Layout(tensor=4)
 
 
 def test_a_job_shares_the_gpus_that_it_was_given() -> None:
-    assert entry(gpu=8, nodes=2).layout(16) == Layout(tensor=8, pipeline=2, nodes=2)
-    assert entry().layout(4) == Layout(tensor=4)
+    assert entry(gpu=8, nodes=2).execution.layout(16) == Layout(tensor=8, pipeline=2, nodes=2)
+    assert entry().execution.layout(4) == Layout(tensor=4)
     with pytest.raises(ValueError, match="3 GPUs are not as many on each of 2 nodes"):
-        entry(gpu=8, nodes=2).layout(3)
+        entry(gpu=8, nodes=2).execution.layout(3)
 
 
 @pytest.mark.parametrize("keys", EXECUTION)
@@ -149,7 +149,7 @@ def test_nothing_runs_again_when_a_model_gets_more_gpus(experiment: Experiment) 
     code, said = experiment.snakemake("--dry-run", "--printshellcmds", missing)
     assert code == 0, said
     flags = (
-        "--model.gpu 3 --model.tensor-parallel 6 --model.nodes 2 --model.distributed ray",
+        '"gpu": 3, "tensor_parallel": 6, "nodes": 2, "distributed": "ray"',
         "--gpus 6",
     )
     for flag in flags:

@@ -271,7 +271,7 @@ def test_speed_without_a_gpu_says_nothing_of_a_gpu(tmp_path: Path) -> None:
     pool_of(made).draw("000000-000004", rows(range(4)), gpus=0)
     assert planned(made, "sample", "all problems")["gpu_hours"] is None
     without = made.model_copy(
-        update={"models": {"small": made.models["small"].model_copy(update={"gpu": 0})}}
+        update={"models": {"small": Model.model_validate({"path": "org/small", "gpu": 0})}}
     )
     row = planned(without, "sample", "all problems")
     # the one shard there is complete: 36 problems of 4 responses of 10 tokens; 160 tokens in 36 s
@@ -386,7 +386,7 @@ def test_a_plan_needs_no_torch(tmp_path: Path) -> None:
         "assert main(['plan', '--config', sys.argv[1]]) == 0\n"
         "assert not {'torch', 'transformers', 'sympy'} & set(sys.modules)"
     )
-    where = str(Path(grid.__file__).parents[1])
+    where = str(Path(ssgr.__file__).parents[1])
     ran = subprocess.run(
         [sys.executable, "-c", code, config(tmp_path).model_dump_json()],
         capture_output=True,

@@ -13,7 +13,7 @@ from ssgr.cluster.sizing.gpus import gpu_named, larger_than
 from ssgr.cluster.sizing.peak import MB, Calibrated
 from ssgr.cluster.sizing.requests import calibrated
 from ssgr.config import Budget, Model, Recipe, Search
-from ssgr.config.parallelism import Layout
+from ssgr.config.execution import Layout
 from ssgr.errors import ModelError
 
 QWEN_7B = "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from ssgr.cluster import ray_cluster
-from ssgr.config.parallelism import Layout
+from ssgr.config.execution import Layout
 from ssgr.errors import ConfigError, ModelError
 from ssgr.sampling.vllm.several_nodes import gathered
 

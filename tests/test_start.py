@@ -120,7 +120,7 @@ def test_each_mistake_is_told_with_its_place(
         ("models.mine.path", "owner/name", "no folder 'owner/name' here, taken for a hub id"),
         ("models.mine.path", "models/tiny-7B", "taken for a hub id"),
         ("models.mine.revision", "main", "its `revision` means nothing"),
-        ("models.mine.python", "/no/such/python", "models.mine.python: there is no interpreter"),
+        ("models.mine.python", "/no/such/python", "execution.python: there is no interpreter"),
         ("models.mine.engine", "vllm", "the interpreter that runs Snakemake has no vllm"),
         ("sampling.temperature", 0, "sampling.temperature: 0 is greedy"),
     ],

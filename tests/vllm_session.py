@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ssgr.config import Sampling
-from ssgr.config.parallelism import Layout
+from ssgr.config.execution import Layout
 from ssgr.errors import ModelError
 from ssgr.sampling.engine import Prompt, Request, Response, load_engine
 from ssgr.sampling.vllm.engine import VllmEngine

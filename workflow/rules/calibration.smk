@@ -7,48 +7,6 @@
 # A point asks the pool for wave after wave of shards, until its budget is retained and no further.
 
 
-def wave_of_grades(wildcards):
-    """The graded shards of this wave, of the model that generates."""
-    return expand(
-        made(paths.GRADES),
-        model=wildcards.generator,
-        source=wildcards.source,
-        sampling=CONFIG.sampling.key,
-        verifier=wildcards.verifier,
-        shard=waves.shards(CONFIG.pool, int(wildcards.wave)),
-    )
-
-
-def tally_before(wildcards):
-    """What was found up to the wave before; nothing before the first."""
-    before = int(wildcards.wave) - 1
-    if before < 0:
-        return []
-    keys = {**wildcards, "wave": f"{before:04d}"}
-    return made(paths.TALLY, "candidates.parquet", **keys)
-
-
-def tallies(keys):
-    """The tallies of a calibration point, wave by wave, until it stops.
-
-    Snakemake runs a wave, then asks again: this is where a pool grows on demand.
-    """
-    found = []
-    while True:
-        wave = len(found)
-        found.append(checkpoints.tally.get(**keys, wave=f"{wave:04d}").output.candidates)
-        try:
-            if waves.stops(CONFIG, wave, Path(found[-1]), Path(made(paths.SOURCE, **keys))):
-                return found
-        except SsgrError as error:
-            raise WorkflowError(str(error)) from None
-
-
-def last_tally(wildcards):
-    """What the pool offers to this calibration point; nothing for references and text."""
-    return [] if wildcards.length in REFERENCE_LENGTHS else tallies(dict(wildcards))[-1]
-
-
 checkpoint tally:
     input:
         graded=wave_of_grades,

@@ -2,11 +2,6 @@
 # Makes:  {results}/scores/…/benchmark=…/{responses,grades,scores}.parquet
 
 
-def checkpoint(wildcards):
-    """The pruned folder; nothing for the dense model, which the registry knows."""
-    return [] if wildcards.pruner == "none" else made(paths.CHECKPOINT, **wildcards)
-
-
 rule sample_benchmark:
     input:
         problems=made(paths.BENCHMARK),

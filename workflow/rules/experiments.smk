@@ -4,24 +4,6 @@
 #         {results}/paper/index.html, all of them on one page, by `snakemake paper`
 
 
-def paper_inputs(wildcards):
-    """Everything that the experiments compute, and what each of them shows."""
-    names = list(CONFIG.experiments)
-    if not names:
-        raise WorkflowError("the configuration has no `experiments`: there is no table to make")
-    return results_of(names) | {
-        "experiments": [made(paths.EXPERIMENT, experiment=n) for n in names]
-    }
-
-
-def experiment_inputs(wildcards):
-    """What one table or figure shows."""
-    found = results_of([wildcards.experiment])
-    shown = {name: found[name] for name in ("scores", "sets", "visited")}
-    published = CONFIG.experiments[wildcards.experiment].published
-    return shown | {"published": published_file(published) if published else []}
-
-
 rule paper:
     input:
         PAPER,

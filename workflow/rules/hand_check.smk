@@ -3,17 +3,6 @@
 #         person to confirm, by `snakemake hand_check`; not part of the default run
 
 
-def hand_check_pages(wildcards):
-    """A page for every model and source whose responses calibrations are taken from."""
-    keys = calibrations_of_pools()
-    if not keys:
-        raise WorkflowError(
-            "no calibration of this run is taken from a model's responses: there are no verdicts "
-            "to check. Of a benchmark's: `ssgr hand-check --responses … --grades … --problems …`"
-        )
-    return sorted({of_generator(paths.HAND_CHECK, key) for key in keys})
-
-
 rule hand_check:
     input:
         hand_check_pages,

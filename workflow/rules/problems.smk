@@ -5,30 +5,6 @@
 # A confidential benchmark's problems stand in the user's cache; problems.parquet is a link to them.
 
 
-def data_files(data):
-    """The local files of a source or benchmark; a path that matches none stops before any job."""
-    try:
-        return problems.files(data)
-    except SsgrError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def source_files(wildcards):
-    """The local files that a source's problems are read from."""
-    return data_files(CONFIG.sources[wildcards.source].data)
-
-
-def benchmark_files(wildcards):
-    """The local files that a benchmark's problems are read from."""
-    return data_files(CONFIG.benchmarks[wildcards.benchmark].data)
-
-
-def kept_apart(wildcards):
-    """The problems of the benchmarks that a source must not hold."""
-    names = CONFIG.sources[wildcards.source].apart_from
-    return [made(paths.BENCHMARK, benchmark=name) for name in names]
-
-
 rule source_problems:
     input:
         files=source_files,

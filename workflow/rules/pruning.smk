@@ -3,19 +3,6 @@
 #         pruning.parquet, a report on every pruned matrix, in it
 
 
-def calibration_set(wildcards):
-    """What this checkpoint is calibrated on; nothing for a pruner that needs nothing."""
-    if wildcards.source == "none":
-        return []
-    names = ("calibration.parquet", "held_back.parquet", "funnel.parquet")
-    return [made(paths.CALIBRATION, name) for name in names]
-
-
-def pruner(wildcards):
-    """How this recipe prunes one matrix; a pruner of the user's own is given by its file."""
-    return CONFIG.recipe(wildcards.pruner).method
-
-
 rule prune:
     input:
         calibration_set,

@@ -3,16 +3,6 @@
 # Makes:  {results}/report/index.html, one page that works offline
 
 
-def report_inputs(wildcards):
-    """Everything that the configured run computes."""
-    return results_of([RUN])
-
-
-def results_of(names):
-    """The files of these selections, each once."""
-    return {kind: [made(path) for path in found] for kind, found in results(CONFIG, *names).items()}
-
-
 rule report:
     input:
         unpack(report_inputs),

@@ -216,9 +216,10 @@ def _too_many(count: int, there: Sequence[str], what: str) -> str:
     if scheduler:
         limit += f" (a job of {SCHEDULERS[scheduler]}, {scheduler}={os.environ[scheduler]})"
     remedy = (
-        f"Set models.<name>.gpu to {len(there)} or less and run with --resources gpu={len(there)}"
+        f"Set models.<name>.execution.gpu to {len(there)} or less and run with --resources "
+        f"gpu={len(there)}"
         if there
-        else "Set models.<name>.gpu to 0 to run without, on the processor"
+        else "Set models.<name>.execution.gpu to 0 to run without, on the processor"
     )
     return f"{count} devices are wanted for {what}, but {limit}. {remedy}."
 

@@ -78,9 +78,9 @@ def _srun(nodes: int, gpus: int) -> list[str]:
     """The command that starts one process on each other node of this job."""
     if not os.environ.get("SLURM_JOB_ID") or shutil.which("srun") is None:
         raise ConfigError(
-            f"The model is to lie on {nodes + 1} nodes (models.<name>.nodes), which are those of a "
-            "SLURM job, and this is none: run with the profile workflow/profiles/slurm, or set "
-            "nodes to 1."
+            f"The model is to lie on {nodes + 1} nodes (models.<name>.execution.nodes), which are "
+            "those of a SLURM job, and this is none: run with the profile workflow/profiles/slurm, "
+            "or set nodes to 1."
         )
     here = os.environ.get("SLURMD_NODENAME") or socket.gethostname().split(".")[0]
     return [

@@ -135,7 +135,7 @@ def ray_command() -> list[str]:
         import_module("ray")
     except ImportError as error:
         raise ConfigError(
-            f"models.<name>.distributed is ray, and Ray is not in this environment ({error}): "
-            "pip install ray there, or leave `distributed` out."
+            "models.<name>.execution.distributed is ray, and Ray is not in this environment "
+            f"({error}): pip install ray there, or leave `distributed` out."
         ) from error
     return [sys.executable, "-m", "ray.scripts.scripts"]

@@ -60,7 +60,8 @@ class PruneCommand(Command):
         from ssgr.publish.cards.model import write_card
 
         held_back = read(self.held_back, TokenSequences, cast=True) if self.held_back else None
-        asked = self.model_dump(exclude={"out", "overwrite", "gpus", "spill", "cap_mb"})
+        execution = ("out", "overwrite", "gpus", "spill", "cap_mb")
+        asked = self.model_dump(exclude={**dict.fromkeys(execution, True), "model": {"execution"}})
         dense = local_folder(self.model.location, self.model.revision)
         origin = origin_of(self.model, dense, self.calibration, self.out)
         check_folders(dense, self.out)

@@ -222,7 +222,7 @@ def _engine(
     from ssgr.sampling import load_engine
 
     try:
-        layout = model.layout(gpus)
+        layout = model.execution.layout(gpus)
     except ValueError as error:
         raise ConfigError(f"--gpus {gpus}: {error}.") from None
     each = None if gpus is None else gpus // layout.nodes
@@ -234,10 +234,10 @@ def _engine(
         revision=revision,
         dtype=model.dtype,
         trust_remote_code=model.trust_remote_code,
-        batch_size=model.batch_size,
+        batch_size=model.execution.batch_size,
         max_length=length,
         layout=layout,
         gpus=each,
-        memory_share=model.memory_share,
+        memory_share=model.execution.memory_share,
         server=model.server,
     )

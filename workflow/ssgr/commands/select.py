@@ -156,7 +156,12 @@ class SelectCommand(Command):
 
         make = self._from_reference if self.length in REFERENCE_LENGTHS else self._from_pool
         calibration, funnel, encoding = make()
-        asked = self.model_dump(exclude={"pool", "candidates", "out", "funnel"})
+        asked = self.model_dump(
+            exclude={
+                **dict.fromkeys(("pool", "candidates", "out", "funnel"), True),
+                **{name: {"execution"} for name in ("model", "generator")},
+            }
+        )
         spec = describe(select=asked, **({ENCODING: encoding} if encoding else {}))
         write(funnel, Funnel, self.funnel, spec)
         visited = json.dumps(_visited(self.candidates), indent=1) + "\n"

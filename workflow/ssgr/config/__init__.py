@@ -5,6 +5,7 @@ data; an experiment is a list of points of the key space (source, tau, length ru
 """
 
 from ssgr.config.base import Name, Strict
+from ssgr.config.execution import Execution
 from ssgr.config.experiments import RUN, Experiment, Selection
 from ssgr.config.models import Model, Server
 from ssgr.config.narrow import narrowed
@@ -43,6 +44,7 @@ __all__ = [
     "Columns",
     "Config",
     "Constants",
+    "Execution",
     "Experiment",
     "FileSet",
     "Filters",

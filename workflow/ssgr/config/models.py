@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ssgr.config.base import Name, Strict
+from ssgr.config.execution import Execution
 from ssgr.config.folders import nearest_model
-from ssgr.config.parallelism import Distributed, Layout, layout
 from ssgr.config.problem_sets import whole_revision
 from ssgr.root import ROOT
 
@@ -66,15 +66,7 @@ class Model(Strict):
         None, description="commit or tag of a hub id"
     )
     engine: Name = Field("transformers", description="sampling engine: transformers, vllm, server")
-    python: str | None = Field(
-        None,
-        description="interpreter of the environment that holds the engine; default: the one that "
-        "runs Snakemake (execution only)",
-    )
     server: Server | None = Field(None, description="endpoints of the engine `server`")
-    evaluation_python: str | None = Field(
-        None, description="interpreter for `evaluation_engine`; default: `python` (execution only)"
-    )
     evaluation_engine: Name | None = Field(
         None,
         description="engine that answers the benchmarks, dense and pruned; default: `engine`. A "
@@ -110,88 +102,17 @@ class Model(Strict):
     role: str | list[str] | None = Field(
         None, description="the paper's model or models that it stands for, whose numbers are shown"
     )
-    gpu: int = Field(
-        1,
-        ge=0,
-        description="GPUs a job asks for, on each of its nodes; vLLM shares the model among them. "
-        "Pruning takes one at most, however large the model: it holds one block's weights and "
-        "statistics at a time (execution only)",
-    )
-    tensor_parallel: int | None = Field(
-        None,
-        ge=1,
-        description="GPUs that share every matrix, for engine `vllm`; default: the GPUs of a node "
-        "(execution only)",
-    )
-    pipeline_parallel: int | None = Field(
-        None,
-        ge=1,
-        description="groups of them with blocks of their own; times tensor_parallel it is gpu "
-        "times nodes. Default: what the other leaves, the number of nodes (execution only)",
-    )
-    nodes: int = Field(
-        1,
-        ge=1,
-        description="machines that hold one model together, for engine `vllm` in a SLURM job; for "
-        "a model larger than one machine, else more jobs are faster (execution only)",
-    )
-    distributed: Distributed | None = Field(
-        None,
-        description="how vLLM starts its processes: mp, its own, or ray, a cluster that lives as "
-        "long as the job; default: mp (execution only)",
-    )
-    memory_share: float | None = Field(
-        None, gt=0, le=1, description="share of GPU memory that vLLM takes (execution only)"
-    )
-    gpu_model: str | None = Field(
-        None,
-        pattern=r"^[\w.-]+$",
-        description="kind of GPU a job asks for, as the cluster calls it (execution only)",
-    )
-    mem_mb: int | None = Field(
-        None,
-        ge=100,
-        description="memory a job asks for, in MB; default: what the model's size implies for "
-        "each stage, or 16,000 where its config.json is not at hand (execution only)",
-    )
-    runtime: int | None = Field(
-        None,
-        ge=1,
-        description="minutes a job may take on a cluster; default: what size and `gpu_model` "
-        "imply, a day at most, or 720 (execution only)",
-    )
-    disk_mb: int | None = Field(
-        None,
-        ge=0,
-        description="scratch disk a job asks for, in MB; default: what the size implies, or "
-        "10,000 (execution only)",
-    )
-    threads: int = Field(1, ge=1, description="processor threads a job uses (execution only)")
-    batch_size: int = Field(
-        256, ge=1, description="responses decoded side by side (execution only)"
+    execution: Execution = Field(
+        Execution(), description="how its jobs run; nothing here changes a result"
     )
     trust_remote_code: bool = Field(False, description="run Python code that the model brings")
 
     def for_evaluation(self) -> "Model":
-        """Return the entry as it answers benchmarks: with the engine that knows checkpoints."""
-        engine = self.evaluation_engine or self.engine
-        python = self.evaluation_python or (None if self.engine == "server" else self.python)
-        return self.model_copy(update={"engine": engine, "python": python, "server": None})
-
-    def layout(self, gpus: int | None = None) -> Layout:
-        """Return how the GPUs of a job share this model.
-
-        Args:
-            gpus: of all nodes together; default: as the entry has them.
-
-        Raises:
-            ValueError: the sizes do not multiply to them.
-        """
-        each, left = divmod(self.gpu * self.nodes if gpus is None else gpus, self.nodes)
-        if left:
-            raise ValueError(f"{gpus} GPUs are not as many on each of {self.nodes} nodes")
-        sizes = self.tensor_parallel, self.pipeline_parallel
-        return layout(each, self.nodes, *sizes, self.distributed)
+        """Return this entry with the evaluation engine selected."""
+        engine, execution = self.evaluation_engine or self.engine, self.execution
+        python = None if self.engine == "server" else execution.python
+        execution = execution.model_copy(update={"python": execution.evaluation_python or python})
+        return self.model_copy(update={"engine": engine, "execution": execution, "server": None})
 
     @property
     def location(self) -> str:
@@ -199,6 +120,20 @@ class Model(Strict):
         path = os.path.expanduser(self.path)
         beside = ROOT / path
         return str(beside) if not Path(path).exists() and beside.is_dir() else path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat_keys(cls, data: Any) -> Any:
+        """Keys of `execution` may stand beside it, as they did up to 0.1; these go before."""
+        if not isinstance(data, dict):
+            return data
+        flat = {name: data[name] for name in Execution.model_fields if name in data}
+        if not flat:
+            return data
+        rest = {name: value for name, value in data.items() if name not in flat}
+        execution = data.get("execution") or {}
+        nested = execution.model_dump() if isinstance(execution, Execution) else execution
+        return rest | {"execution": {**nested, **flat}}
 
     @model_validator(mode="after")
     def _prompt_has_question(self) -> "Model":
@@ -232,12 +167,11 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _shared_by_vllm(self) -> "Model":
-        spread = ("tensor_parallel", "pipeline_parallel", "nodes", "distributed")
-        given = [key for key in spread if getattr(self, key) != Model.model_fields[key].default]
+        given = self.execution.spread
         if given and "vllm" not in (self.engine, self.evaluation_engine):
             raise ValueError(f"{', '.join(given)}: only the engine `vllm` takes them")
         if given:
-            self.layout()
+            self.execution.layout()
         return self
 
     @model_validator(mode="after")

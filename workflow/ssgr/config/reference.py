@@ -15,6 +15,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`pool`": config.Pool,
     "`run`": config.Run,
     "`models`, an entry": config.Model,
+    "`models`, `execution` of an entry": config.Execution,
     "`models`, `server` of an entry": config.Server,
     "`sources`, an entry": config.Source,
     "`benchmarks`, an entry": config.Benchmark,

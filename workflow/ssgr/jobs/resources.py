@@ -3,6 +3,7 @@
 Nothing here changes a result, and nothing here is a param: another resource reruns no job.
 """
 
+import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,6 @@ from ssgr.monitor.plan import problems_of
 
 Keys = Mapping[str, str]
 """A job's wildcards."""
-LAYOUT = ("tensor_parallel", "pipeline_parallel", "nodes", "distributed")
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Limits:
         there = self.of("gpu")
         if isinstance(there, int) and asked > there:
             raise ConfigError(
-                f"models.{model}.gpu asks for {asked} GPUs per job, --resources gpu={there} "
-                f"allows {there}: lower the one or raise the other"
+                f"models.{model}.execution.gpu asks for {asked} GPUs per job, --resources "
+                f"gpu={there} allows {there}: lower the one or raise the other"
             )
         return asked
 
@@ -90,16 +90,16 @@ class Pruning:
 
     def gpu(self, wildcards: Keys) -> int:
         """Return the job's GPUs."""
-        return self.limits.gpus(wildcards["model"], min(1, self.entry(wildcards).gpu))
+        return self.limits.gpus(wildcards["model"], min(1, self.entry(wildcards).execution.gpu))
 
     def gpu_model(self, wildcards: Keys) -> str | None:
         """Return their kind; None is any, or none at all."""
         entry = self.entry(wildcards)
-        return entry.gpu_model if entry.gpu else None
+        return entry.execution.gpu_model if entry.execution.gpu else None
 
     def threads(self, wildcards: Keys) -> int:
         """Return the job's processor threads."""
-        return self.entry(wildcards).threads
+        return self.entry(wildcards).execution.threads
 
     def mem_mb(self, wildcards: Keys, attempt: int) -> int:
         """Return the memory on each node, in MB."""
@@ -149,7 +149,7 @@ class Answering(Pruning):
         entry = self.entry(wildcards)
         if self.idle(wildcards):
             return 0
-        return self.limits.gpus(wildcards["model"], entry.gpu * _nodes(entry))
+        return self.limits.gpus(wildcards["model"], entry.execution.gpu * _nodes(entry))
 
     def gpu_model(self, wildcards: Keys) -> str | None:
         """Return their kind; None is any, or none at all."""
@@ -171,13 +171,13 @@ class Answering(Pruning):
     def gres(self, wildcards: Keys) -> str | None:
         """Return the GPUs of each machine, as SLURM calls them; else they may lie unevenly."""
         entry = self.entry(wildcards)
-        if not entry.gpu or self.nodes(wildcards) is None:
+        if not entry.execution.gpu or self.nodes(wildcards) is None:
             return None
-        return ":".join(filter(None, ["gpu", entry.gpu_model, str(entry.gpu)]))
+        return ":".join(filter(None, ["gpu", entry.execution.gpu_model, str(entry.execution.gpu)]))
 
     def python(self, wildcards: Keys) -> str:
         """Return the interpreter of the environment that holds the engine."""
-        return shlex.quote(os.path.expanduser(self.entry(wildcards).python or "python"))
+        return shlex.quote(os.path.expanduser(self.entry(wildcards).execution.python or "python"))
 
     def environment(self, wildcards: Keys) -> str:
         """Return the engine's conda environment, seen from a rule's file."""
@@ -187,17 +187,16 @@ class Answering(Pruning):
     def engine(self, wildcards: Keys, attempt: int) -> str:
         """Return how the engine runs, as flags: half the batch at each further attempt."""
         entry = self.entry(wildcards)
-        asked: dict[str, object] = {"batch_size": max(1, entry.batch_size >> (attempt - 1))}
-        if entry.memory_share is not None:
-            asked["memory_share"] = entry.memory_share
-        layout = {key: getattr(entry, key) for key in LAYOUT}
-        given = {k: v for k, v in layout.items() if v != Model.model_fields[k].default}
-        if entry.engine == "vllm" and given:
-            asked |= {"gpu": entry.gpu, **given}
+        execution = entry.execution
+        asked: dict[str, object] = {"batch_size": max(1, execution.batch_size >> (attempt - 1))}
+        if execution.memory_share is not None:
+            asked["memory_share"] = execution.memory_share
+        if entry.engine == "vllm" and execution.spread:
+            asked |= execution.model_dump(include={"gpu", *execution.spread})
+        flags = ["--model.execution", json.dumps(asked)]
         if entry.server is not None:
-            asked["server"] = entry.server.model_dump_json()
-        pairs = ((f"--model.{name.replace('_', '-')}", str(asked[name])) for name in asked)
-        return shlex.join(word for pair in pairs for word in pair)
+            flags += ["--model.server", entry.server.model_dump_json()]
+        return shlex.join(flags)
 
 
 class Sampling(Answering):
@@ -240,7 +239,7 @@ class Sampling(Answering):
 
 def _nodes(entry: Model) -> int:
     """The machines that hold one model together; only vLLM can."""
-    return entry.nodes if entry.engine == "vllm" else 1
+    return entry.execution.nodes if entry.engine == "vllm" else 1
 
 
 def sizes_not_known(config: Config) -> Iterator[str]:
@@ -248,7 +247,7 @@ def sizes_not_known(config: Config) -> Iterator[str]:
     used = {name for each in config.selections.values() for name in each.models}
     for name in sorted(used | {name for name, _ in grid.pools(config)}):
         entry = config.models[name]
-        why = "" if entry.mem_mb else configs.at_hand(entry).why
+        why = "" if entry.execution.mem_mb else configs.at_hand(entry).why
         if why.endswith("hub's cache"):
             why += " (`snakemake plan` fetches it)"
         if why:

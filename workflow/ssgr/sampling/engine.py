@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Literal, Protocol
 
 from ssgr.config import Sampling, Server
-from ssgr.config.parallelism import ONE, Layout
+from ssgr.config.execution import ONE, Layout
 from ssgr.errors import ConfigError, ModelError
 
 FinishReason = Literal["stop", "length"]

@@ -13,7 +13,7 @@ from ssgr.cluster.sizing.gpus import Gpu, gpu_named, larger_than
 from ssgr.cluster.sizing.requests import calibrated, layout_of, number_bytes
 from ssgr.cluster.sizing.shape import Shape
 from ssgr.config import Config, Model
-from ssgr.config.parallelism import Layout, layout
+from ssgr.config.execution import Layout, layout
 from ssgr.errors import ConfigError
 from ssgr.jobs import grid
 
@@ -48,7 +48,7 @@ def _misfits(config: Config, lookup: Lookup) -> Iterator[str]:
     pruned = {name: None for each in config.selections.values() for name in each.models}
     for name in dict.fromkeys([*pruned, *sorted(sampled)]):
         entry = config.models[name]
-        found = lookup(entry) if entry.gpu else None
+        found = lookup(entry) if entry.execution.gpu else None
         if found is None or found.shape is None:
             continue
         if name in sampled:
@@ -73,16 +73,16 @@ def _drawing(name: str, entry: Model, shape: Shape, tokens: int, key: str) -> It
             f"{', '.join(map(str, fitting))}"
         )
         return
-    kind = gpu_named(entry.gpu_model)
+    kind = gpu_named(entry.execution.gpu_model)
     if kind is None or _on_each(entry, shape, lies, tokens) <= _room(entry, kind):
         return
     size = number_bytes(entry, shape)
     weights = peak.weights_on_gpu(shape, size, lies)
     cache = peak.cache_on_gpu(shape, size, lies, tokens)
     yield (
-        f"models.{name}: a job of {key} does not fit {entry.gpu} x {kind.name}: each would hold "
-        f"{_gb(weights)} of weights and {_gb(cache)} for one response of {tokens:,} tokens, and "
-        f"{_share(entry):.0%} of its memory is {_gb(_room(entry, kind))}. What fits: "
+        f"models.{name}: a job of {key} does not fit {entry.execution.gpu} x {kind.name}: each "
+        f"would hold {_gb(weights)} of weights and {_gb(cache)} for one response of {tokens:,} "
+        f"tokens, and {_share(entry):.0%} of its memory is {_gb(_room(entry, kind))}. What fits: "
         + ("; ".join(_fitting(entry, shape, kind, tokens, key)) or "nothing that is known here")
     )
 
@@ -113,11 +113,13 @@ def _more_gpus(entry: Model, shape: Shape, kind: Gpu, tokens: int) -> Iterator[s
     """The least GPUs that fit, on the nodes there are or on more."""
     engine = entry.model_copy(update={"engine": "vllm"})
     said = "" if entry.engine == "vllm" else "engine: vllm and "
-    explicit = entry.tensor_parallel or entry.pipeline_parallel
+    explicit = entry.execution.tensor_parallel or entry.execution.pipeline_parallel
     room = SHARE * kind.memory if said else _room(entry, kind)
-    least = 1 if said else entry.gpu + 1
-    for nodes in range(entry.nodes, entry.nodes + NODE):
-        for gpus in range(least if nodes == entry.nodes else entry.gpu, NODE + 1):
+    least = 1 if said else entry.execution.gpu + 1
+    for nodes in range(entry.execution.nodes, entry.execution.nodes + NODE):
+        for gpus in range(
+            least if nodes == entry.execution.nodes else entry.execution.gpu, NODE + 1
+        ):
             lies = layout(gpus, nodes)
             if not _divides(shape, lies.tensor) or _on_each(engine, shape, lies, tokens) > room:
                 continue
@@ -130,7 +132,7 @@ def _more_gpus(entry: Model, shape: Shape, kind: Gpu, tokens: int) -> Iterator[s
 
 def _pruning(config: Config, name: str, entry: Model, shape: Shape) -> Iterator[str]:
     """Why a checkpoint of this model cannot be pruned on one GPU, and what would do."""
-    kind = gpu_named(entry.gpu_model)
+    kind = gpu_named(entry.execution.gpu_model)
     if kind is None:
         return
     dtype = shape.bytes_of(entry.dtype)
@@ -165,7 +167,7 @@ def _divides(shape: Shape, tensor: int) -> bool:
 
 
 def _share(entry: Model) -> float:
-    return (entry.memory_share or SHARE) if entry.engine == "vllm" else 1.0
+    return (entry.execution.memory_share or SHARE) if entry.engine == "vllm" else 1.0
 
 
 def _room(entry: Model, kind: Gpu) -> float:

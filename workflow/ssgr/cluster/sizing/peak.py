@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from ssgr.cluster.sizing.shape import Shape
-from ssgr.config.parallelism import Layout
+from ssgr.config.execution import Layout
 
 MB = 10**6
 PROMPT = 256  # tokens that a prompt is taken to have

@@ -12,7 +12,7 @@ from ssgr.cluster.sizing.gpus import gpu_named
 from ssgr.cluster.sizing.peak import MB, Calibrated, Needs
 from ssgr.cluster.sizing.shape import Shape
 from ssgr.config import Budget, Config, Model, Recipe
-from ssgr.config.parallelism import ONE, Layout
+from ssgr.config.execution import ONE, Layout
 from ssgr.config.pruning import SEARCHES
 from ssgr.pruning import statistics_of
 from ssgr.pruning.names import NEEDS
@@ -75,13 +75,13 @@ def pruning_job(
 ) -> Job:
     """Return what a job asks for that prunes a model on so much data (None: on none)."""
     entry = config.models[name]
-    gpus = min(1, entry.gpu)
+    gpus = min(1, entry.execution.gpu)
     if shape is None:
         return _job(entry, gpus, None)
     on = calibrated(recipe, budget)
     needed = peak.pruning(shape, dtype=shape.bytes_of(entry.dtype), gpu=gpus > 0, on=on)
     told = gpus and recipe.allocation not in SEARCHES  # a search's time is not estimated
-    kind = gpu_named(entry.gpu_model) if told else None
+    kind = gpu_named(entry.execution.gpu_model) if told else None
     seconds = speed.pruning_seconds(shape, kind, on) if kind else None
     return _job(entry, gpus, needed, seconds=seconds)
 
@@ -100,19 +100,19 @@ def calibrated(recipe: Recipe, budget: Budget | None) -> Calibrated:
 
 def layout_of(entry: Model) -> Layout:
     """Return how an engine's model lies on its GPUs: only vLLM takes more than one."""
-    return entry.layout() if entry.engine == "vllm" and entry.gpu else ONE
+    return entry.execution.layout() if entry.engine == "vllm" and entry.execution.gpu else ONE
 
 
 def number_bytes(entry: Model, shape: Shape) -> int:
     """Return the bytes of a number that an engine computes with: vLLM's ``auto`` is 16 bits."""
     size = shape.bytes_of(entry.dtype)
-    on_gpu = entry.engine == "vllm" and entry.gpu > 0
+    on_gpu = entry.engine == "vllm" and entry.execution.gpu > 0
     return min(size, 2) if entry.dtype == "auto" and on_gpu else size
 
 
 def _drawing(entry: Model, shape: Shape | None, tokens: int, responses: int | None) -> Job:
     layout = layout_of(entry)
-    gpus = 0 if entry.engine == "server" else entry.gpu * layout.nodes
+    gpus = 0 if entry.engine == "server" else entry.execution.gpu * layout.nodes
     if shape is None:
         return _job(entry, gpus, None)
     tokens = min(tokens, shape.positions or tokens)
@@ -120,13 +120,13 @@ def _drawing(entry: Model, shape: Shape | None, tokens: int, responses: int | No
         shape,
         dtype=number_bytes(entry, shape),
         engine=entry.engine,
-        gpus=entry.gpu,
+        gpus=entry.execution.gpu,
         layout=layout,
-        batch=entry.batch_size,
+        batch=entry.execution.batch_size,
         tokens=tokens,
-        responses=responses or entry.batch_size,
+        responses=responses or entry.execution.batch_size,
     )
-    kind = gpu_named(entry.gpu_model) if gpus and entry.engine == "vllm" else None
+    kind = gpu_named(entry.execution.gpu_model) if gpus and entry.engine == "vllm" else None
     rate = speed.tokens_per_second(shape, kind) if kind else None
     most = rate and responses and speed.LOADING + responses * tokens / rate / gpus
     return _job(entry, gpus, needed, rate, most or None)
@@ -145,7 +145,7 @@ def _job(
     if seconds is not None:
         minutes = math.ceil(SPARE * seconds / 60)
         implied["runtime"] = min(max(minutes, SHORTEST), LONGEST)
-    own = {key: getattr(entry, key) for key in implied}
+    own = {key: getattr(entry.execution, key) for key in implied}
     return Job(
         gpus=gpus,
         gpu_mb=math.ceil(needed.gpu / MB) if needed and gpus else None,

@@ -72,9 +72,9 @@ def _said(place: str, entry: Model) -> Iterator[str]:
     elif entry.revision is None and not configs.is_cached(entry):
         yield f"{place}.path: no folder {entry.path!r} here, taken for a hub id"
     for key in ("python", "evaluation_python"):
-        python = getattr(entry, key)
+        python = getattr(entry.execution, key)
         if python and not shutil.which(os.path.expanduser(python)):
-            yield f"{place}.{key}: there is no interpreter {python!r} on this machine"
+            yield f"{place}.execution.{key}: there is no interpreter {python!r} on this machine"
 
 
 def _without_vllm(models: Mapping[str, Model]) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _without_vllm(models: Mapping[str, Model]) -> Iterator[str]:
     lacking: dict[str | None, list[str]] = {}
     for name, entry in models.items():
         for python in {
-            one.python for one in (entry, entry.for_evaluation()) if one.engine == "vllm"
+            one.execution.python for one in (entry, entry.for_evaluation()) if one.engine == "vllm"
         }:
             if _lacks_vllm(python):
                 lacking.setdefault(python, []).append(name)
@@ -90,7 +90,7 @@ def _without_vllm(models: Mapping[str, Model]) -> Iterator[str]:
         where = "the interpreter that runs Snakemake" if python is None else python
         yield (
             f"{where} has no vllm beside it, the engine of {', '.join(names)}: name an interpreter "
-            "that has by `python` of the entry, or give --sdm conda"
+            "that has by `execution.python` of the entry, or give --sdm conda"
         )
 
 

@@ -16,7 +16,7 @@ FEW = 8
 
 def throughput(known: Rate, entry: Model, found: Found, job: Job) -> Rate:
     """Return the measured tokens a second of one GPU, else what the kind of GPU would do."""
-    kind = gpu_named(entry.gpu_model)
+    kind = gpu_named(entry.execution.gpu_model)
     if known.value is not None or not job.tokens_per_second or not kind or not found.shape:
         return known
     return Rate(
@@ -30,7 +30,7 @@ def throughput(known: Rate, entry: Model, found: Found, job: Job) -> Rate:
 
 def pruning(known: Rate, entry: Model, left: Sequence[Job]) -> Rate:
     """Return the measured hours of the jobs that are left, else what the kind of GPU would take."""
-    kind = gpu_named(entry.gpu_model)
+    kind = gpu_named(entry.execution.gpu_model)
     seconds = [job.seconds for job in left if job.seconds]
     if known.value is not None or not kind or len(seconds) < len(left):
         return known
@@ -53,11 +53,15 @@ def remarks(entry: Model, found: Found, tokens: int = 0) -> list[str]:
     """
     if found.shape is None:
         return [f"{found.why}: the entry's own numbers"]
-    if not entry.gpu:
+    if not entry.execution.gpu:
         return []
-    kind = gpu_named(entry.gpu_model)
+    kind = gpu_named(entry.execution.gpu_model)
     if kind is None:
-        named = f"{entry.gpu_model!r} is no kind known here" if entry.gpu_model else "not given"
+        named = (
+            f"{entry.execution.gpu_model!r} is no kind known here"
+            if entry.execution.gpu_model
+            else "not given"
+        )
         return [f"gpu_model {named}: nothing estimated"]
     rows = side_by_side(entry, found.shape, kind, tokens) if tokens else None
     if not rows:

@@ -14,7 +14,7 @@ from typing import Any
 from ssgr.cluster import ray_cluster
 from ssgr.cluster.gpu_lease import keep
 from ssgr.cluster.nodes import PATIENCE, assigned, joined, rank, say_ready
-from ssgr.config.parallelism import Layout
+from ssgr.config.execution import Layout
 from ssgr.errors import ConfigError, ModelError
 
 ANYWHERE = ("192.0.2.1", 9)
