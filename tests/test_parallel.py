@@ -80,7 +80,9 @@ def test_sizes_that_make_no_sense_are_told(keys: dict[str, Any], said: str) -> N
 
 def test_an_engine_of_the_evaluation_may_be_the_one_that_is_spread() -> None:
     spread = {"engine": "transformers", "evaluation_engine": "vllm", "gpu": 4}
-    assert entry(**spread, tensor_parallel=4).for_evaluation().execution.layout() == Layout(tensor=4)
+    assert entry(**spread, tensor_parallel=4).for_evaluation().execution.layout() == Layout(
+        tensor=4
+    )
 
 
 def test_a_job_shares_the_gpus_that_it_was_given() -> None:

@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 from huggingface_hub import constants
 
+import ssgr
 from experiment import point as calibration_point
 from small_pool import HUB_MODEL, SmallPool, rows
 from ssgr.__main__ import main
-from ssgr.config import Config, Sampling
+from ssgr.config import Config, Model, Sampling
 from ssgr.errors import PoolError
 from ssgr.jobs import grid
 from ssgr.monitor.plan import plan

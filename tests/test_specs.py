@@ -1,15 +1,18 @@
-"""A job's spec: a rule's only param, read by its command; flags by hand say the same."""
+"""What a rule and its command share: a job's spec, the paths, and INTERFACE.yaml for others."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from ssgr.__main__ import Stages, main
 from ssgr.commands.grade import GradeCommand
 from ssgr.commands.select import TallyCommand
+from ssgr.jobs import grid, paths
 from workflow_dag import dag
 
 SPEC = {"length": "median", "tau": "0.75", "budget": {"sequences": 3, "tokens": 40}, "samples": 4,
@@ -65,3 +68,29 @@ def test_flags_go_before_the_spec_at_any_depth() -> None:
 def test_a_wrong_spec_is_refused(spec: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tally", "--spec", spec, "--out", "x.parquet"]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_the_interface_names_every_path_and_wildcard(root: Path) -> None:
+    said = yaml.safe_load((root / "INTERFACE.yaml").read_text())
+    for name, path in said["results"].items():
+        assert path == getattr(paths, name.upper())
+    for name, path in said["pool"].items():
+        assert path == getattr(paths, f"POOL_{name.upper()}")
+    used = {key for pattern in paths.OUTPUTS.values() for key in re.findall(r"{(\w+)}", pattern)}
+    assert used | {"grader"} == said["wildcards"].keys() == grid.KEYS.keys() | {"shard"}
+    for rule, pattern in paths.OUTPUTS.items():
+        assert any(pattern.startswith(path) for path in said["results"].values()) or (
+            rule in ("sample", "grade")  # receipts: what they say of the pool is ours
+        )
+
+
+def test_no_module_but_paths_spells_a_path_of_keys(root: Path) -> None:
+    """A ``key={...}`` folder in a string belongs into `ssgr.jobs.paths`."""
+    spelled = re.compile(rf"[\"/']({'|'.join(grid.KEYS)})={{")
+    package = root / "workflow" / "ssgr"
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if spelled.search(path.read_text())
+    }
+    assert found == set()

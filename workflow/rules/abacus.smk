@@ -21,13 +21,14 @@ rule abacus:
     resources:
         gpu=0,
         mem_mb=memory(4000),
+        recipe=str(ABACUS),
     params:
         model="abacus",
         code=ABACUS_CODE,
     message:
         "Train {params.model}, an embedded reasoning model (an hour or more on one core)"
     shell:
-        "PYTHONPATH={ABACUS:q}:$PYTHONPATH python -m recipe --model {params.model} --out {output:q}"
+        "PYTHONPATH={resources.recipe:q}:$PYTHONPATH python -m recipe --model {params.model} --out {output:q}"
         " > {log:q} 2>&1"
 
 

@@ -1,23 +1,5 @@
-# Vocabulary shared by all stages: the checked configuration, the paths and the wildcards.
-#
-# model      a dense reasoning model of the registry
-# source     where calibration data comes from: problems or plain documents
-# sampling   how responses were drawn, spelled out: n16-t0.60-p0.95-l512-s0
-# shard      rows first-last of a source's problems: 000000-000064
-# wave       so many shards, visited together: 0000, 0001 …
-# generator  the model whose responses are taken: the model itself, but for Table 8
-# verifier   the grading method that says what is correct: math, choice, exact …
-# tau        difficulty threshold on the correctness ratio, 0.75, or a band 0.50..0.99
-# length     which response of a problem is taken: median, first ... or solution, text
-# thinking   whether a response keeps its thinking: kept, dropped
-# budget     calibration sequences x tokens, and the seed of the draw: 48x512-s0
-# pruner     a recipe: sparsegpt, wanda … or an entry of `pruners`
-# sparsity   50, 62.5, 2-4 (N zeros in every M)
-# benchmark  a problem set to score on
-# experiment a table or figure: points of this space, side by side
-#
-# A key that means nothing at a point is `none`: the dense model is source=none/…/pruner=none.
-# The path is the schema: one hive-partitioned scan of the scores gives every key as a column.
+# What all stages share: the checked configuration, the paths and the wildcards (INTERFACE.yaml says
+# what each wildcard means).
 import os
 import re
 import sys
@@ -76,6 +58,7 @@ from ssgr.monitor.status.run import check_alone
 from ssgr.pruning import pruner_names
 from ssgr.report.tables.check import check_experiments
 from ssgr.report.tables.published import published_file
+from ssgr.root import ROOT
 from ssgr.selection.length_rules import LENGTH_RULES
 from ssgr.storage import provenance
 
@@ -105,17 +88,9 @@ if workflow.modifier.skip_configfile:
     update_config(config, given)
 
 
-def targets_named():
-    """What Snakemake is asked for; nothing where that is the default."""
-    settings = workflow.dag_settings
-    return [] if settings is None else sorted(settings.targets)
-
-
-FOUND = (
-    look(config, map(Path, workflow.configfiles), targets_named())
-    if workflow.is_main_process
-    else Found()
-)
+TARGETS = sorted(workflow.dag_settings.targets) if workflow.dag_settings else []
+FILES = map(Path, workflow.configfiles)
+FOUND = look(config, FILES, TARGETS) if workflow.is_main_process else Found()
 try:
     CONFIG = load_config(config, FOUND.mistakes)
 except SsgrError as error:

@@ -6,22 +6,14 @@
 # problems
 
 
-def data_files(data):
-    """The local files of a source or benchmark; a path that matches none stops before any job."""
-    try:
-        return problems.files(data)
-    except SsgrError as error:
-        raise WorkflowError(str(error)) from None
-
-
 def source_files(wildcards):
     """The local files that a source's problems are read from."""
-    return data_files(CONFIG.sources[wildcards.source].data)
+    return problems.files(CONFIG.sources[wildcards.source].data)
 
 
 def benchmark_files(wildcards):
     """The local files that a benchmark's problems are read from."""
-    return data_files(CONFIG.benchmarks[wildcards.benchmark].data)
+    return problems.files(CONFIG.benchmarks[wildcards.benchmark].data)
 
 
 def kept_apart(wildcards):
@@ -136,55 +128,46 @@ def experiment_inputs(wildcards):
 # verification
 
 
-def calibrations_of_pools():
+def calibrated_on_pools():
     """The keys of this run's calibration sets of responses that the source's method judged."""
     wanted = grid.judged_by_source(CONFIG, grid.points(CONFIG))
-    return wanted.select(grid.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
+    keys = wanted.select(grid.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
+    if not keys:
+        raise WorkflowError(
+            "no calibration of this run is taken from a model's responses, judged by the source's "
+            "own method: there are no verdicts to verify. Name one with a tau and without a "
+            "verifier in `calibrations`. A benchmark's verdicts are checked by `ssgr hand-check "
+            "--responses … --grades … --problems …`"
+        )
+    return keys
 
 
 def visited_of_pool(wildcards):
     """What this run's calibrations visited of a model's responses to a source."""
-    keys = [
-        key
-        for key in calibrations_of_pools()
-        if (key["generator"], key["source"]) == (wildcards.model, wildcards.source)
-    ]
+    pool = (wildcards.model, wildcards.source)
+    mine = [key for key in calibrated_on_pools() if (key["generator"], key["source"]) == pool]
     return {
-        "visited": [made(paths.CALIBRATION, "visited.json", **key) for key in keys],
+        "visited": [made(paths.CALIBRATION, "visited.json", **key) for key in mine],
         "problems": made(paths.SOURCE, source=wildcards.source),
     }
 
 
 def audited_pools(wildcards):
     """The verdicts on every pool of the run, its problems, and what calibrations visited of it."""
-    keys = calibrations_of_pools()
-    if not keys:
-        raise WorkflowError(
-            "no calibration of this run is taken from a model's responses, judged by the source's "
-            "own method: there are no verdicts to verify. Name one with a tau and without a "
-            "verifier in `calibrations`."
-        )
+    keys = calibrated_on_pools()
     return {
-        "verdicts": sorted({of_generator(paths.VERDICTS, key) for key in keys}),
+        "verdicts": each_pool(paths.VERDICTS),
         "problems": sorted({made(paths.SOURCE, **key) for key in keys}),
         "visited": [made(paths.CALIBRATION, "visited.json", **key) for key in keys],
     }
 
 
-def of_generator(path, key):
-    """A file about the responses that a calibration set is taken from."""
-    return made(path, model=key["generator"], source=key["source"])
-
-
-# hand_check
+def each_pool(pattern):
+    """A file of every model and source whose responses calibrations are taken from."""
+    pools = {(key["generator"], key["source"]) for key in calibrated_on_pools()}
+    return sorted(made(pattern, model=model, source=source) for model, source in pools)
 
 
 def hand_check_pages(wildcards):
     """A page for every model and source whose responses calibrations are taken from."""
-    keys = calibrations_of_pools()
-    if not keys:
-        raise WorkflowError(
-            "no calibration of this run is taken from a model's responses: there are no verdicts "
-            "to check. Of a benchmark's: `ssgr hand-check --responses … --grades … --problems …`"
-        )
-    return sorted({of_generator(paths.HAND_CHECK, key) for key in keys})
+    return each_pool(paths.HAND_CHECK)

@@ -19,9 +19,10 @@ rule smollm2:
     resources:
         gpu=0,
         mem_mb=memory(4000),
+        script=str(SMOLLM2),
     params:
         code=provenance.code_digest(str(SMOLLM2)),
     message:
         "Unpack SmolLM2-135M-Instruct"
     shell:
-        "python {SMOLLM2:q} --out {output:q} > {log:q} 2>&1"
+        "python {resources.script:q} --out {output:q} > {log:q} 2>&1"

@@ -11,6 +11,7 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 from ssgr.commands.terminal import aligned, hours, size, whole
 from ssgr.config import Strict
 from ssgr.errors import PoolError
+from ssgr.jobs import paths
 from ssgr.pool.inventory import inventory
 from ssgr.pool.purge import Purge, purge
 from ssgr.pool.verification import verify
@@ -109,7 +110,7 @@ def shown(held: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _notes(row: Mapping[str, Any]) -> Iterator[str]:
-    key = f"model={row['model']}/source={row['source']}/sampling={row['sampling']}"
+    key = paths.SAMPLED.format(**row)
     for one in row["in_progress"]:
         who = f"pid {one['pid']} of {one['user']} on {one['host']} since {one['since']}"
         orphan = ", its Snakemake is gone" if one["orphaned"] else ""
@@ -126,9 +127,7 @@ def _notes(row: Mapping[str, Any]) -> Iterator[str]:
 def purged(found: Purge, held: Sequence[Mapping[str, Any]], yes: bool) -> str:
     """Return what goes or went, folder by folder, with what it took to make it."""
     spent = {
-        f"responses/model={row['model']}/source={row['source']}/sampling={row['sampling']}": hours(
-            row["gpu_hours"], row["cpu_hours"]
-        )
+        f"responses/{paths.SAMPLED.format(**row)}": hours(row["gpu_hours"], row["cpu_hours"])
         for row in held
     }
     files = Counter(path.parent for path in found.files)

@@ -4,6 +4,7 @@ A path is a pattern whose wildcards are keys of the grid: below the results, but
 pool. The path is the schema: one hive-partitioned scan of the scores has every key as a column.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -84,6 +85,12 @@ PLACES = {
     "hand_check_page": f"hand_check/{OF_SOURCE}",
 }
 """Where a rule's log and costs lie, below the folders of logs and of costs."""
+
+
+def any_of(pattern: str, **keys: str) -> str:
+    """Return a pattern for `Path.glob`: of these keys, whatever the others are."""
+    wildcards = dict.fromkeys(re.findall(r"{(\w+)}", pattern), "*")
+    return pattern.format(**{**wildcards, **keys})
 
 
 def log(rule: str) -> str:

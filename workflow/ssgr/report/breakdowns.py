@@ -9,6 +9,7 @@ import polars as pl
 from ssgr.config import Config
 from ssgr.config.labels import setting_name
 from ssgr.evaluation.scores import breakdown
+from ssgr.jobs import paths
 from ssgr.jobs.grid import CHECKPOINT_KEYS, NONE
 from ssgr.report.files import locate
 from ssgr.storage import tables
@@ -40,7 +41,7 @@ def breakdowns(results: Path, points: pl.DataFrame, benchmarks: Sequence[str]) -
     """
     found = [pl.DataFrame(schema=SCHEMA)]
     for benchmark in benchmarks:
-        path = results / "problems" / f"benchmark={benchmark}" / "problems.parquet"
+        path = results / paths.BENCHMARK.format(benchmark=benchmark)
         problems = tables.read(path, tables.Problems)
         ways = [by for by in BY if problems[by].drop_nulls().n_unique() > 1]
         if not ways:

@@ -13,6 +13,7 @@ import polars as pl
 
 from ssgr.config import Config, Model
 from ssgr.config.labels import setting_name
+from ssgr.jobs import paths
 from ssgr.jobs.grid import CHECKPOINT_KEYS, NONE
 from ssgr.report.files import locate
 from ssgr.storage import tables
@@ -105,7 +106,7 @@ def _sample(
     solved = grades[0].filter("correct")
     names = (solved if len(solved) else grades[0])["problem_id"]
     problem_id = min(names, key=lambda name: blake2b(f"{seed} {name}".encode()).digest())
-    problems = results / "problems" / f"benchmark={benchmark}" / "problems.parquet"
+    problems = results / paths.BENCHMARK.format(benchmark=benchmark)
     problem = tables.read(problems, tables.Problems).row(
         by_predicate=pl.col("problem_id") == problem_id, named=True
     )

@@ -8,6 +8,7 @@ import polars as pl
 
 from ssgr.config import Config
 from ssgr.errors import ReportError
+from ssgr.jobs import paths
 from ssgr.jobs.grid import FROM_POOL
 from ssgr.jobs.paths import keys_of
 from ssgr.pool import receipts, store
@@ -84,7 +85,7 @@ def costs(results: Path, pool: Path, visited: Visited) -> pl.DataFrame:
     """Return what was drawn of each pool, in which time: see ``ReportTables.costs``."""
     rows = []
     for keys, shards in visited.items():
-        problems = results / "problems" / f"source={keys[1]}" / "problems.parquet"
+        problems = results / paths.SOURCE.format(source=keys[1])
         count = tables.count_rows(problems)
         for part in _parts(shards):
             drawn = store.read_receipt(pool / part.responses.path, store.ResponsesReceipt)

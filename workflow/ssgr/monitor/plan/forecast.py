@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssgr.config import Config
-from ssgr.jobs import grid
+from ssgr.jobs import grid, paths
 from ssgr.jobs.waves import shards
 from ssgr.monitor.plan.rates import Rate, retention
 from ssgr.pool import store
@@ -62,11 +62,12 @@ def growth(config: Config, pool: Path, model: str, source: str, problems: int | 
         PoolError: the pool was made by something else than the configuration says.
         TableError: a table of grades is damaged.
     """
-    key = f"model={model}/source={source}/sampling={config.sampling.key}"
+    keys = {"model": model, "source": source, "sampling": config.sampling.key}
+    key = paths.SAMPLED.format(**keys)
     pools = [Path(config.pool.extend), pool] if config.pool.extend else [pool]
     drawn = [one / "responses" / key for one in pools]
     judging = grid.judging(config, model, config.sources[source])
-    grades = f"grades/{key}/grader={judging.digest}/*.parquet"
+    grades = f"{paths.POOL_GRADES.format(**keys, grader=judging.digest)}/*.parquet"
     graded = {file.name for one in pools for file in one.glob(grades)}
     manifest = store.manifest(config.models[model], config.sampling.drawn)
     needs, judge = grid.needs_of(config, source), judging.identity
@@ -82,7 +83,7 @@ def growth(config: Config, pool: Path, model: str, source: str, problems: int | 
             complete.add(name)
             if graded.issuperset(part.name for part, _ in parts):
                 judged.add(name)
-    visits = _visits(config, source, *_graded_parts(pool, key, judging.digest))
+    visits = _visits(config, source, *_graded_parts(pool, keys, judging.digest))
     return Growth(
         model,
         source,
@@ -121,15 +122,15 @@ def _waves(config: Config, count: int, problems: int | None) -> list[str]:
     return [shard for shard in named if size(shard, problems)]
 
 
-def _graded_parts(pool: Path, key: str, digest: str) -> tuple[list[Path], str]:
+def _graded_parts(pool: Path, keys: Mapping[str, str], digest: str) -> tuple[list[Path], str]:
     """Grades to measure retention on, and whose they are: this grader's, else the next best."""
-    model, _, sampling = key.split("/")
-    for pattern, whose in (
-        (f"{key}/grader={digest}", ""),
-        (f"{key}/grader=*", "by another grader"),
-        (f"{model}/source=*/{sampling}/grader=*", "of another source"),
+    for others, whose in (
+        ({"grader": digest}, ""),
+        ({"grader": "*"}, "by another grader"),
+        ({"grader": "*", "source": "*"}, "of another source"),
     ):
-        found = [sorted(folder.glob("*.parquet")) for folder in (pool / "grades").glob(pattern)]
+        folders = pool.glob(paths.POOL_GRADES.format(**{**keys, **others}))
+        found = [sorted(folder.glob("*.parquet")) for folder in folders]
         if most := max(found, key=len, default=[]):
             return most, whose
     return [], ""

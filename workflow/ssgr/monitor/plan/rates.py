@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from ssgr.config import Budget, Filters, Sampling
+from ssgr.jobs import paths
 from ssgr.selection.early_stop import Demand, settled
 from ssgr.selection.rules import tally
 from ssgr.storage.tables import Grades, Scores, read
@@ -200,8 +201,8 @@ def answer_length(
     Raises:
         TableError: a Scores table cannot be read.
     """
-    pattern = f"model={model}/**/benchmark={benchmark}/scores.parquet"
-    found = [read(path, Scores) for path in sorted((results / "scores").glob(pattern))]
+    pattern = paths.any_of(paths.OUTPUTS["score"], model=model, benchmark=benchmark)
+    found = [read(path, Scores) for path in sorted(results.glob(pattern))]
     if not found:
         return tokens_per_response(parts, model, None, sampling)
     scores = pl.concat(found)

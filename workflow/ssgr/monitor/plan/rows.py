@@ -12,7 +12,7 @@ from ssgr.cluster.sizing.configs import Found, Lookup
 from ssgr.cluster.sizing.peak import JOBS
 from ssgr.cluster.sizing.requests import Job
 from ssgr.config import Config
-from ssgr.jobs import grid
+from ssgr.jobs import grid, paths
 from ssgr.monitor.plan import rates
 from ssgr.monitor.plan.rates import Rate
 from ssgr.storage.tables import count_rows
@@ -111,7 +111,8 @@ def problems_of(
     config: Config, results: Path, kind: Literal["source", "benchmark"], name: str
 ) -> int | None:
     """Return the number of problems of a source or benchmark; None for files not counted yet."""
-    table = results / "problems" / f"{kind}={name}" / "problems.parquet"
+    pattern = paths.SOURCE if kind == "source" else paths.BENCHMARK
+    table = results / pattern.format(**{kind: name})
     if table.is_file():
         return _counted(table, table.stat().st_mtime_ns)
     data = (config.sources if kind == "source" else config.benchmarks)[name].data

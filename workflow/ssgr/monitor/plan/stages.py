@@ -8,7 +8,7 @@ import polars as pl
 
 from ssgr.cluster.sizing.requests import Job, answering_job, pruning_job, sampling_job
 from ssgr.config import Config
-from ssgr.jobs import grid
+from ssgr.jobs import grid, paths
 from ssgr.monitor.plan import estimates, rates
 from ssgr.monitor.plan.forecast import Growth, growth
 from ssgr.monitor.plan.rates import Rate
@@ -55,10 +55,9 @@ def _grade(known: Known, grown: Growth, scope: str, shards: Sequence[str] | None
 def select(known: Known, model: str) -> Iterator[Row]:
     """Calibration sets of a model."""
     chosen = known.keys(model, grid.CALIBRATION_KEYS).filter(pl.col("source") != grid.NONE)
-    folders = _folders(known.results / "calibration", chosen)
-    done = sum((folder / "calibration.parquet").is_file() for folder in folders)
-    hours = known.of_jobs("select", [{"model": model}, {}], len(folders) - done)
-    yield Of("select", model, "").row(len(folders), done, hours)
+    done = sum(_there(known.results, "select", chosen))
+    hours = known.of_jobs("select", [{"model": model}, {}], len(chosen) - done)
+    yield Of("select", model, "").row(len(chosen), done, hours)
 
 
 def prune(known: Known, model: str) -> Iterator[Row]:
@@ -67,7 +66,7 @@ def prune(known: Known, model: str) -> Iterator[Row]:
     checkpoints = known.keys(model, grid.CHECKPOINT_KEYS).filter(pl.col("pruner") != grid.NONE)
     for pruner in checkpoints["pruner"].unique(maintain_order=True):
         mine = checkpoints.filter(pruner=pruner)
-        there = [folder.is_dir() for folder in _folders(known.results / "checkpoints", mine)]
+        there = _there(known.results, "prune", mine)
         jobs = [_pruning_job(known, model, keys) for keys in mine.iter_rows(named=True)]
         left = [job for job, done in zip(jobs, there, strict=True) if not done]
         levels = [{"model": model, "pruner": pruner}, {"model": model}]
@@ -104,9 +103,8 @@ def answer(known: Known, model: str) -> Iterator[Row]:
         mine = known.keys(model, grid.CHECKPOINT_KEYS, *names)
         if mine.is_empty():
             continue
-        folders = _folders(known.results / "scores", mine)
-        done = sum((folder / f"benchmark={name}/responses.parquet").is_file() for folder in folders)
-        left = len(folders) - done
+        done = sum(_there(known.results, "sample_benchmark", mine, benchmark=name))
+        left = len(mine) - done
         problems = problems_of(config, known.results, "benchmark", name)
         job = answering_job(config, model, found.shape, problems)
         responses = Rate(problems, "" if problems else "problems not counted yet")
@@ -121,7 +119,7 @@ def answer(known: Known, model: str) -> Iterator[Row]:
             hours = tokens.over(speed).times(1 / 3600)
         remarks = estimates.remarks(entry, found, sampling.max_tokens)
         of = Of("answer", model, name, job=job, remarks=remarks)
-        yield of.row(len(folders), done, hours, responses, tokens)
+        yield of.row(len(mine), done, hours, responses, tokens)
 
 
 def _asking(config: Config) -> dict[str, list[str]]:
@@ -133,9 +131,7 @@ def _asking(config: Config) -> dict[str, list[str]]:
     return asking
 
 
-def _folders(top: Path, keys: pl.DataFrame) -> list[Path]:
-    """The folders of points: ``key=value`` below ``key=value``."""
-    return [
-        top.joinpath(*(f"{key}={value}" for key, value in row.items()))
-        for row in keys.iter_rows(named=True)
-    ]
+def _there(results: Path, rule: str, points: pl.DataFrame, **keys: str) -> list[bool]:
+    """Which points have what a rule makes of them."""
+    made = (paths.OUTPUTS[rule].format(**row, **keys) for row in points.iter_rows(named=True))
+    return [(results / path).exists() for path in made]
