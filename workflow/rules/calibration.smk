@@ -52,10 +52,11 @@ rule select:
     resources:
         gpu=0,
         mem_mb=memory(4000),
+        candidates=candidates,
     params:
         spec=SPECS.select,
     message:
         "Select from {wildcards.source} by {wildcards.length}, tau {wildcards.tau}, {wildcards.budget}"
     shell:
-        "python -m ssgr select --spec {params.spec:q} --problems {input.problems:q}"
+        "python -m ssgr select --spec {params.spec:q} --problems {input.problems:q} {resources.candidates}"
         " --out {output.calibration:q} --funnel {output.funnel:q} > {log:q} 2>&1"

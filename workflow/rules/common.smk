@@ -2,6 +2,7 @@
 # what each wildcard means).
 import os
 import re
+import shlex
 import sys
 from functools import cache, partial
 from importlib.util import find_spec
@@ -46,8 +47,7 @@ from ssgr.cluster.sizing import configs, fit
 from ssgr.config import REFERENCE_LENGTHS, RUN
 from ssgr.errors import SsgrError
 from ssgr.grading.methods import METHODS
-from ssgr.jobs import grid, paths, waves
-from ssgr.jobs.listing import results
+from ssgr.jobs import listing, paths, waves
 from ssgr.jobs.pools import Shards, check_pools, who_is_at_work
 from ssgr.jobs.resources import Answering, Limits, Pruning, Sampling, sizes_not_known
 from ssgr.jobs.specs import Specs
@@ -106,6 +106,11 @@ def made(*parts, **keys):
     """A path of this run, below its results: a pattern, or with keys the file itself."""
     path = "/".join([RESULTS, *parts])
     return path.format(**keys) if keys else path
+
+
+def all_made(found):
+    """Paths of this run."""
+    return [made(path) for path in found]
 
 
 def log_of(rule):

@@ -27,23 +27,13 @@ def kept_apart(wildcards):
 
 def wave_of_grades(wildcards):
     """The graded shards of this wave, of the model that generates."""
-    return expand(
-        made(paths.GRADES),
-        model=wildcards.generator,
-        source=wildcards.source,
-        sampling=CONFIG.sampling.key,
-        verifier=wildcards.verifier,
-        shard=waves.shards(CONFIG.pool, int(wildcards.wave)),
-    )
+    return all_made(listing.graded(CONFIG, wildcards))
 
 
 def tally_before(wildcards):
     """What was found up to the wave before; nothing before the first."""
-    before = int(wildcards.wave) - 1
-    if before < 0:
-        return []
-    keys = {**wildcards, "wave": f"{before:04d}"}
-    return made(paths.TALLY, "candidates.parquet", **keys)
+    before = listing.tally_before(wildcards)
+    return made(before) if before else []
 
 
 def tallies(keys):
@@ -60,6 +50,11 @@ def tallies(keys):
                 return found
         except SsgrError as error:
             raise WorkflowError(str(error)) from None
+
+
+def candidates(wildcards, input):
+    """The last tally as a flag; references and text have none."""
+    return f"--candidates {shlex.quote(str(input.candidates))}" if input.candidates else ""
 
 
 def last_tally(wildcards):
@@ -101,7 +96,7 @@ def report_inputs(wildcards):
 
 def results_of(names):
     """The files of these selections, each once."""
-    return {kind: [made(path) for path in found] for kind, found in results(CONFIG, *names).items()}
+    return {kind: all_made(found) for kind, found in listing.results(CONFIG, *names).items()}
 
 
 # experiments
@@ -128,46 +123,20 @@ def experiment_inputs(wildcards):
 # verification
 
 
-def calibrated_on_pools():
-    """The keys of this run's calibration sets of responses that the source's method judged."""
-    wanted = grid.judged_by_source(CONFIG, grid.points(CONFIG))
-    keys = wanted.select(grid.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
-    if not keys:
-        raise WorkflowError(
-            "no calibration of this run is taken from a model's responses, judged by the source's "
-            "own method: there are no verdicts to verify. Name one with a tau and without a "
-            "verifier in `calibrations`. A benchmark's verdicts are checked by `ssgr hand-check "
-            "--responses … --grades … --problems …`"
-        )
-    return keys
-
-
 def visited_of_pool(wildcards):
     """What this run's calibrations visited of a model's responses to a source."""
     pool = (wildcards.model, wildcards.source)
-    mine = [key for key in calibrated_on_pools() if (key["generator"], key["source"]) == pool]
     return {
-        "visited": [made(paths.CALIBRATION, "visited.json", **key) for key in mine],
+        "visited": all_made(listing.visited_of_pool(CONFIG, *pool)),
         "problems": made(paths.SOURCE, source=wildcards.source),
     }
 
 
 def audited_pools(wildcards):
     """The verdicts on every pool of the run, its problems, and what calibrations visited of it."""
-    keys = calibrated_on_pools()
-    return {
-        "verdicts": each_pool(paths.VERDICTS),
-        "problems": sorted({made(paths.SOURCE, **key) for key in keys}),
-        "visited": [made(paths.CALIBRATION, "visited.json", **key) for key in keys],
-    }
-
-
-def each_pool(pattern):
-    """A file of every model and source whose responses calibrations are taken from."""
-    pools = {(key["generator"], key["source"]) for key in calibrated_on_pools()}
-    return sorted(made(pattern, model=model, source=source) for model, source in pools)
+    return {kind: all_made(found) for kind, found in listing.audited(CONFIG).items()}
 
 
 def hand_check_pages(wildcards):
     """A page for every model and source whose responses calibrations are taken from."""
-    return each_pool(paths.HAND_CHECK)
+    return all_made(listing.each_pool(CONFIG, paths.HAND_CHECK))

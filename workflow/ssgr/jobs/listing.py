@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from ssgr.config import RUN, Config
+from ssgr.errors import ConfigError
 from ssgr.jobs import grid, paths
-from ssgr.jobs.waves import Waves, waves
+from ssgr.jobs.waves import Waves, shards, waves
 
 PAPER, REPORT = "paper", "report"
 STAGES = {
@@ -124,6 +125,64 @@ def results(config: Config, *names: str) -> dict[str, list[str]]:
         "sets": sorted(f"{each}/{paths.CALIBRATED}" for each in sets),
         "visited": sorted(f"{each}/{paths.VISITED}" for each in sets),
     }
+
+
+def graded(config: Config, point: Keys) -> list[str]:
+    """Return the receipts of a wave's graded shards, of the model that generates."""
+    keys = {
+        "model": point["generator"],
+        "source": point["source"],
+        "sampling": config.sampling.key,
+        "verifier": point["verifier"],
+    }
+    wave = shards(config.pool, int(point["wave"]))
+    return [paths.GRADES.format(**keys, shard=shard) for shard in wave]
+
+
+def tally_before(point: Keys) -> str | None:
+    """Return what was found up to the wave before; None before the first."""
+    before = int(point["wave"]) - 1
+    keys = {**point, "wave": f"{before:04d}"}
+    return None if before < 0 else paths.OUTPUTS["tally"].format(**keys)
+
+
+def visited_of_pool(config: Config, model: str, source: str) -> list[str]:
+    """Return what the run's calibrations visited of a model's responses to a source."""
+    return [
+        f"{paths.CALIBRATION.format(**key)}/{paths.VISITED}"
+        for key in _calibrated_on_pools(config)
+        if (key["generator"], key["source"]) == (model, source)
+    ]
+
+
+def audited(config: Config) -> dict[str, list[str]]:
+    """Return the verdicts on every pool of the run, its problems, and what was visited of it."""
+    keys = _calibrated_on_pools(config)
+    return {
+        "verdicts": each_pool(config, paths.VERDICTS),
+        "problems": sorted({paths.SOURCE.format(**key) for key in keys}),
+        "visited": [f"{paths.CALIBRATION.format(**key)}/{paths.VISITED}" for key in keys],
+    }
+
+
+def each_pool(config: Config, pattern: str) -> list[str]:
+    """Return a file for every model and source whose responses calibrations are taken from."""
+    pools = {(key["generator"], key["source"]) for key in _calibrated_on_pools(config)}
+    return sorted(pattern.format(model=model, source=source) for model, source in pools)
+
+
+def _calibrated_on_pools(config: Config) -> list[dict[str, str]]:
+    """The keys of the run's calibration sets of responses that the source's method judged."""
+    wanted = grid.judged_by_source(config, grid.points(config))
+    keys = wanted.select(grid.CALIBRATION_KEYS).unique(maintain_order=True).to_dicts()
+    if not keys:
+        raise ConfigError(
+            "no calibration of this run is taken from a model's responses, judged by the source's "
+            "own method: there are no verdicts to verify. Name one with a tau and without a "
+            "verifier in `calibrations`. A benchmark's verdicts are checked by `ssgr hand-check "
+            "--responses … --grades … --problems …`"
+        )
+    return keys
 
 
 def _problems(config: Config, names: Sequence[str], sets: pl.DataFrame) -> Iterator[Job]:

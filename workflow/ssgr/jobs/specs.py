@@ -1,23 +1,26 @@
 """The spec of every job: what decides what it makes, as JSON.
 
 A rule has one param, its job's spec, and hands it to its command as ``--spec``; what only executes
-the job is a resource. A spec holds the command's own flags by name, and under ``made_with`` digests
-of what the job rests on besides: the code, a model's weights, the files of a problem set.
+the job is a resource. It is a function of the wildcards alone: Snakemake (9.27) does not compare
+params that are functions of a job's input or output. A spec holds the command's own flags by name,
+and under ``made_with`` digests of what the job rests on besides: the code, a model's weights, the
+files of a problem set.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from pydantic import BaseModel
 
 from ssgr import problems
-from ssgr.config import REFERENCE_LENGTHS, RUN, Config, Model, narrowed
+from ssgr.config import RUN, Config, Model, narrowed
 from ssgr.grading.methods import MethodName
 from ssgr.grading.spec import Judging
 from ssgr.jobs import grid, paths
 from ssgr.jobs.grid import NONE
+from ssgr.jobs.listing import audited, graded, results, tally_before, visited_of_pool
 from ssgr.pool.store import SOURCE_OF_MODEL, turns_set
 from ssgr.pruning import modules_of, name_of
 from ssgr.selection.early_stop import Needs
@@ -28,12 +31,6 @@ Keys = Mapping[str, str]
 """A job's wildcards."""
 Spec = dict[str, Any]
 SAMPLED_BY = SOURCE_OF_MODEL | {"engine", "prompt"}
-
-
-class Files(Protocol):
-    """A job's input or output files by name, as Snakemake gives them."""
-
-    def __getattr__(self, name: str) -> Any: ...
 
 
 def source_of_model(model: Model) -> Spec:
@@ -63,21 +60,36 @@ def model_pruned(model: Model) -> Spec:
 
 
 class Specs:
-    """The specs of a configuration's jobs: a method for each rule, of its wildcards and files."""
+    """The specs of a configuration's jobs: a method for each rule, of its wildcards."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.pool = config.pool.folder
 
+    def made(self, pattern: str, wildcards: Keys) -> str:
+        """Return a path of the run."""
+        return f"{self.config.results}/{pattern.format(**wildcards)}"
+
+    def all_made(self, found: Iterable[str]) -> list[str]:
+        """Return paths of the run."""
+        return [f"{self.config.results}/{path}" for path in found]
+
+    def visited(self, wildcards: Keys) -> list[str]:
+        """Return what the run's calibrations visited of a model's responses to a source."""
+        pool = wildcards["model"], wildcards["source"]
+        return self.all_made(visited_of_pool(self.config, *pool))
+
     # problems
 
-    def source_problems(self, wildcards: Keys, input: Files, output: Files) -> str:
+    def source_problems(self, wildcards: Keys) -> str:
         """Where a source's problems come from, and what they are kept apart from."""
         entry = self.config.sources[wildcards["source"]]
         return spec(
             data=entry.data,
-            dropped=output.dropped,
-            apart_from=dict(zip(entry.apart_from, input.apart_from, strict=True)),
+            dropped=self.made(paths.DROPPED, wildcards),
+            apart_from={
+                name: self.made(paths.BENCHMARK, {"benchmark": name}) for name in entry.apart_from
+            },
             overlap=entry.overlap,
             rests_on={"contents": problems.contents(entry.data)},
             code=("ssgr.problems", "ssgr.problems.apart"),
@@ -131,9 +143,9 @@ class Specs:
 
     # calibration
 
-    def tally(self, wildcards: Keys, input: Files) -> str:
+    def tally(self, wildcards: Keys) -> str:
         """What a calibration point looks for, and the graded shards of a wave."""
-        sampling = self.config.sampling
+        sampling, before = self.config.sampling, tally_before(wildcards)
         return spec(
             **self.rule_of(wildcards),
             tau=wildcards["tau"],
@@ -141,8 +153,8 @@ class Specs:
             samples=sampling.n,
             early_stop=sampling.early_stop,
             pool=self.pool,
-            graded=list(input.graded),
-            before=input.before or None,
+            graded=self.all_made(graded(self.config, wildcards)),
+            before=before and f"{self.config.results}/{before}",
             code=(
                 "ssgr.selection.rules",
                 "ssgr.selection.early_stop",
@@ -150,9 +162,8 @@ class Specs:
             ),
         )
 
-    def select(self, wildcards: Keys, input: Files) -> str:
+    def select(self, wildcards: Keys) -> str:
         """What is selected from; the conversion counts only where there is one."""
-        reference = wildcards["length"] in REFERENCE_LENGTHS
         generator = wildcards["generator"]
         another = generator not in (NONE, wildcards["model"])
         thinking = wildcards["thinking"] != "dropped"
@@ -162,8 +173,6 @@ class Specs:
         if wildcards["length"] == "solution":
             source = self.config.sources[wildcards["source"]]
             own["solution_template"] = source.solution_template
-        if not reference:
-            own["candidates"] = input.candidates
         if another:
             own["generator"] = model_rendered(self.config.models[generator])
         return spec(
@@ -189,11 +198,15 @@ class Specs:
 
     # pruning
 
-    def prune(self, wildcards: Keys, input: Sequence[str]) -> str:
+    def prune(self, wildcards: Keys) -> str:
         """The recipe and its calibration set; of a pruner of the user's own the name only."""
         recipe = self.config.recipe(wildcards["pruner"])
         entry = self.config.models[wildcards["model"]]
-        sets = dict(zip(("calibration", "held_back"), input, strict=False))
+        sets: Spec = {}
+        if wildcards["source"] != NONE:
+            folder = self.made(paths.CALIBRATION, wildcards)
+            sets["calibration"] = f"{folder}/{paths.CALIBRATED}"
+            sets["held_back"] = f"{folder}/{paths.HELD_BACK}"
         return spec(
             **sets,
             model=model_pruned(entry),
@@ -206,14 +219,15 @@ class Specs:
 
     # evaluation
 
-    def sample_benchmark(self, wildcards: Keys, input: Files) -> str:
+    def sample_benchmark(self, wildcards: Keys) -> str:
         """Who answers a benchmark, and how it is asked."""
         entry = self.config.models[wildcards["model"]]
         benchmark = self.config.benchmarks[wildcards["benchmark"]]
+        dense = wildcards["pruner"] == NONE
         return spec(
             model=model_asked(benchmark.asked_of(entry.for_evaluation())),
             sampling=self.config.evaluation,
-            checkpoint=input.checkpoint or None,
+            checkpoint=None if dense else self.made(paths.CHECKPOINT, wildcards),
             rests_on=sampled(entry),
         )
 
@@ -229,10 +243,11 @@ class Specs:
 
     # pages
 
-    def report(self, wildcards: Keys, input: Files) -> str:
+    def report(self, wildcards: Keys) -> str:
         """What the run rests on, and the graded shards that it visited."""
         config = narrowed(self.config, RUN)
-        return spec(config=config, visited=list(input.visited), code=("ssgr.report.write",))
+        visited = self.all_made(results(self.config, RUN)["visited"])
+        return spec(config=config, visited=visited, code=("ssgr.report.write",))
 
     def experiment(self, wildcards: Keys) -> str:
         """What a table or figure rests on."""
@@ -255,33 +270,32 @@ class Specs:
 
     # verification
 
-    def verdicts(self, wildcards: Keys, input: Files) -> str:
+    def verdicts(self, wildcards: Keys) -> str:
         """The responses that calibrations visited, and how the run judges them."""
         return spec(
             pool=self.pool,
-            visited=list(input.visited),
+            visited=self.visited(wildcards),
             judging=self.judging(wildcards["model"], wildcards["source"]),
             rests_on={"needs": self.needs(wildcards["source"]).model_dump(mode="json")},
             code=("ssgr.verification.agreement.verdicts",),
         )
 
-    def verification(self, wildcards: Keys, input: Files) -> str:
+    def verification(self, wildcards: Keys) -> str:
         """The verdicts of all pools of the run, and what its calibrations visited."""
         agreement = "ssgr.verification.agreement"
+        files: Spec = {kind: self.all_made(found) for kind, found in audited(self.config).items()}
         return spec(
             config=narrowed(self.config, RUN),
-            verdicts=list(input.verdicts),
-            problems=list(input.problems),
-            visited=list(input.visited),
+            **files,
             code=(agreement, f"{agreement}.page", f"{agreement}.gather", "ssgr.report.write"),
         )
 
-    def hand_check_page(self, wildcards: Keys, input: Files) -> str:
+    def hand_check_page(self, wildcards: Keys) -> str:
         """The responses that calibrations visited, and what the page is called."""
         page = "ssgr.verification.hand_check"
         return spec(
             pool=self.pool,
-            visited=list(input.visited),
+            visited=self.visited(wildcards),
             title=f"{wildcards['model']} on {wildcards['source']}",
             code=(page, f"{page}.page"),
         )
