@@ -9,7 +9,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from ssgr.config import Calibration, Pool, Sampling
+from ssgr.config import Calibration, Config, Pool, Sampling
 from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError
 from ssgr.jobs.grid import points
@@ -307,3 +307,49 @@ def test_the_readmes_own_model_is_a_valid_configuration(raw: dict[str, Any], roo
     assert not {"table5", "table8"} & set(config.experiments)
     assert {entry.source for entry in config.run_calibrations.values()} == {"mathr", "c4"}
     assert config.budget.key == "128x16384-s0"
+
+
+def listed(raw: dict[str, Any], **entry: object) -> Config:
+    """The shipped configuration with a calibration called Column, and experiments."""
+    raw["calibrations"]["Column"] = {"source": "stories", "tau": 0.75, "length": "median"} | entry
+    raw["run"]["calibrations"] = ["C4", "Column"]
+    raw["experiments"] = {"one": {"title": "One", "calibrations": ["Column"]}}
+    return load_config(raw)
+
+
+def test_a_list_of_values_is_a_calibration_of_each(raw: dict[str, Any]) -> None:
+    made = listed(raw, tau=[0.5, 1, "0.50..0.99"])
+    names = ["Column-0.50", "Column-1.00", "Column-0.50..0.99"]
+    assert made.run.calibrations == ["C4", *names]
+    assert made.experiments["one"].calibrations == names
+    column = [made.calibrations[name] for name in names]
+    assert [one.label for one in column] == ["0.5", "1", "0.50..0.99"]
+    assert [one.tau for one in column] == ["0.50", "1.00", "0.50..0.99"]
+
+
+def test_labels_and_roles_may_be_lists_beside_it(raw: dict[str, Any]) -> None:
+    made = listed(raw, tokens=[16, 32], role=["0.5k", "1k"], label=["short", "long"])
+    column = [made.calibrations[name] for name in ("Column-16", "Column-32")]
+    said = [(one.tokens, one.role, one.label) for one in column]
+    assert said == [(16, "0.5k", "short"), (32, "1k", "long")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"tau": [0.5, 2]}, "tau 2"),
+        ({"tau": [0.5], "tokens": [16]}, "only one may be"),
+        ({"tokens": [16, 32], "label": ["one"]}, "label has 1 values, tokens 2"),
+    ],
+)
+def test_wrong_lists_are_refused(raw: dict[str, Any], entry: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        listed(raw, **entry)
+
+
+def test_inherited_experiments_may_be_left_out(raw: dict[str, Any]) -> None:
+    raw["experiments"]["mine"] = {"title": "Mine", "calibrations": ["SSGR"]}
+    assert list(load_config(raw | {"keep_experiments": ["mine"]}).experiments) == ["mine"]
+    assert load_config(raw | {"keep_experiments": []}).experiments == {}
+    with pytest.raises(ConfigError, match="keep_experiments: unknown experiment 'yours'"):
+        load_config(raw | {"keep_experiments": ["yours"]})

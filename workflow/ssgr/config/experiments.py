@@ -26,7 +26,7 @@ def _sparsity_key(value: object) -> str:
         raise ValueError(str(error)) from error
 
 
-SparsityKey = Annotated[str, BeforeValidator(_sparsity_key)]
+SparsityKey = Annotated[str, BeforeValidator(_sparsity_key, json_schema_input_type=float | str)]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,20 @@
-"""The configuration's reference page, from its schema: ``python -m ssgr.config.reference``."""
+"""The configuration for people and editors: its reference page and its JSON schema.
 
+``python -m ssgr.config.reference config`` writes README.md and schema.json into the folder config.
+"""
+
+import json
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ssgr import config
+from ssgr.config.expand import LISTS
 from ssgr.grading.conventions import Conventions
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -38,10 +45,14 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 HEAD = """# Configuration reference
 
-Written by `python -m ssgr.config.reference > config/README.md` from `workflow/ssgr/config`, the
-only schema; a test holds the two together. `config.yaml` is the run on the embedded model; your own
-file holds only what differs from it and is given by `--configfile`, or as the `config:` of a
-`module` in a workflow of your own. Paths are relative to the working directory.
+Written by `python -m ssgr.config.reference config` from `workflow/ssgr/config`, with `schema.json`,
+by which editors complete and check keys; a test holds them together. A file of yours names the
+schema in its first line: `# yaml-language-server: $schema=PATH/config/schema.json`.
+`config.yaml` is the run on the embedded model; your own file holds only what differs from it and
+is given by `--configfile`, or as the `config:` of a `module` in a workflow of your own. Paths are
+relative to the working directory. `tau` or `tokens` of a calibration may be a list: it then stands
+for a calibration of each value, `Tau: {tau: [0.25, 0.50], ...}` for Tau-0.25 and Tau-0.50, and
+`calibrations: [Tau]` of a run or an experiment for both.
 """
 
 
@@ -85,5 +96,37 @@ def _type(schema: dict[str, Any]) -> str:
     return str(schema.get("type", "any"))
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a configuration file, which holds only what differs.
+
+    So nothing is required, a null takes an entry out, and what may be a list of columns (see
+    `ssgr.config.expand`) is one or a list.
+    """
+    found = config.Config.model_json_schema()
+    columns = found["$defs"]["Calibration"]["properties"]
+    for name in (*LISTS, "label", "role"):
+        one = {key: columns[name].pop(key) for key in ("anyOf", "type") if key in columns[name]}
+        columns[name]["anyOf"] = [one, {"type": "array", "items": one}]
+    for registry in ("models", "sources", "benchmarks", "calibrations", "pruners", "experiments"):
+        entries = found["properties"][registry]["patternProperties"]
+        for pattern, entry in entries.items():
+            entries[pattern] = {"anyOf": [entry, {"type": "null"}]}
+    optional = _optional(found)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **optional}
+
+
+def _optional(part: Any) -> Any:
+    """A schema that requires nothing, and tells loaders apart by what they are given."""
+    if isinstance(part, list):
+        return [_optional(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    dropped = ("discriminator", *(("required",) if isinstance(part.get("required"), list) else ()))
+    renamed = {"anyOf" if key == "oneOf" else key: each for key, each in part.items()}
+    return {key: _optional(each) for key, each in renamed.items() if key not in dropped}
+
+
 if __name__ == "__main__":
-    print(reference(), end="")
+    folder = Path(sys.argv[1])
+    (folder / "README.md").write_text(reference())
+    (folder / "schema.json").write_text(json.dumps(schema(), indent=1) + "\n")

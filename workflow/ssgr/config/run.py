@@ -2,11 +2,13 @@
 
 import os
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ssgr.config.base import Folder, Name, Strict
+from ssgr.config.expand import expand
 from ssgr.config.experiments import RUN, Experiment, Selection, SparsityKey
 from ssgr.config.models import Model
 from ssgr.config.pruning import Constants, Recipe
@@ -60,7 +62,7 @@ def _tau_key(value: object) -> object:
     return "..".join(f"{number:.2f}" for number in numbers)
 
 
-Tau = Annotated[str | None, BeforeValidator(_tau_key)]
+Tau = Annotated[str | None, BeforeValidator(_tau_key, json_schema_input_type=float | str | None)]
 
 
 class Calibration(Strict):
@@ -295,6 +297,15 @@ class Config(Strict):
     experiments: Annotated[dict[Name, Experiment], BeforeValidator(_without_null)] = Field(
         {}, description="tables and figures by name, each a target; null takes one out"
     )
+
+    keep_experiments: list[Name] | None = Field(
+        None, description="experiments to keep: your own, without those inherited; default: all"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, data: Any) -> Any:
+        return expand(data) if isinstance(data, Mapping) else data
 
     @model_validator(mode="after")
     def _the_run_is_no_experiment(self) -> "Config":

@@ -122,5 +122,8 @@ def _preset(value: Any) -> Any:
     return PRESETS[value]
 
 
-NamedConventions = Annotated[Conventions, BeforeValidator(_preset)]
+Preset = Literal[tuple(PRESETS)]  # type: ignore[valid-type]
+NamedConventions = Annotated[
+    Conventions, BeforeValidator(_preset, json_schema_input_type=Preset | Conventions)
+]
 """Conventions in a configuration: the name of a preset, or the fields that differ from it."""

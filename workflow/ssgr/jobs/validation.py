@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssgr.config import REFERENCE_LENGTHS, RUN, Config
+from ssgr.config.expand import expand
 from ssgr.config.narrow import AXES
 from ssgr.errors import ConfigError, PruningError
 from ssgr.jobs.wording import nearest, told
@@ -30,8 +31,12 @@ def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
     Raises:
         ConfigError: lists all mistakes, each with its place and the nearest valid name.
     """
-    mistakes = [*_references(raw), *found]
     config = None
+    try:
+        raw = expand(raw)
+        mistakes = [*_references(raw), *found]
+    except ValueError:  # said below
+        mistakes = [*found]
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
@@ -59,6 +64,7 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
         for kind in ("models", "benchmarks", "calibrations"):
             yield from _unknown(f"{place}.{kind}", part.get(kind), registry[kind], kind[:-1])
         yield from _unknown(f"{place}.pruners", part.get("pruners"), known, "pruner")
+    yield from _unknown("keep_experiments", raw.get("keep_experiments"), experiments, "experiment")
     for name, entry in asked.items():
         yield from _experiment(name, entry, registry["calibrations"])
     recipes = {f"pruners.{name}": entry for name, entry in registry["pruners"].items()}

@@ -5,9 +5,11 @@ Nothing here loads a model, asks a network or reads much: a dry run stays a matt
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ssgr.config.expand import expand
 from ssgr.jobs.start.data import data_found
 from ssgr.jobs.start.entries import Entries
 from ssgr.jobs.start.found import Found
@@ -26,6 +28,8 @@ def look(raw: Mapping[str, Any], files: Iterable[Path] = (), targets: Iterable[s
         files: the configuration files it was read from.
         targets: what Snakemake is asked for; experiments among them are looked at.
     """
+    with suppress(ValueError):  # validation says it
+        raw = expand(raw)
     found, entries = Found(), Entries(raw, targets)
     for file in files:
         found.mistakes += twice(file)
