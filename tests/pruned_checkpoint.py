@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from ssgr.config import Model
 from ssgr.config.sparsity import Sparsity
 from ssgr.pruning import masks
-from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import BLOCKS, MATRICES
 from ssgr.publish.cards.facts import origin_of
 from ssgr.storage import tables
 

@@ -16,11 +16,11 @@ from typing import Any
 from ssgr.commands.sample import SampleShardCommand
 from ssgr.config import Filters, Model, Sampling
 from ssgr.grading.spec import Judging
-from ssgr.sampling import engine
-from ssgr.sampling.engine import Engine, EngineSettings, Response, Work
+from ssgr.sampling import engines
+from ssgr.sampling.protocol import Engine, EngineSettings, Response, Work
 from ssgr.selection.early_stop import Needs
 
-transformers = engine.ENGINES["transformers"]
+transformers = engines.ENGINES["transformers"]
 drawn: list[tuple[str, int]] = []
 
 
@@ -64,7 +64,7 @@ def command(asked: dict[str, Any], shard: str) -> SampleShardCommand:
 
 
 def main() -> None:
-    engine.ENGINES["transformers"] = counted
+    engines.ENGINES["transformers"] = counted
     asked = json.loads(Path(sys.argv[1]).read_text())
     for shard in asked["shards"]:
         command(asked, shard).cli_cmd()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 ENGINE = """\
 from contextlib import ExitStack
-from ssgr.sampling import engine
+from ssgr.sampling import engines
 from ssgr.sampling.vllm.several_nodes import gathered
 
-transformers = engine.ENGINES["transformers"]
+transformers = engines.ENGINES["transformers"]
 
 def spread(folder, settings):
     stack = ExitStack()
@@ -21,7 +21,7 @@ def spread(folder, settings):
     loaded.close = stack.close
     return loaded
 
-engine.ENGINES["vllm"] = spread
+engines.ENGINES["vllm"] = spread
 """
 PACKAGE = """\
 import os, time

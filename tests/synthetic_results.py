@@ -13,7 +13,8 @@ from ssgr.evaluation.scores import score
 from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points
 from ssgr.jobs.waves import shards
 from ssgr.pool import receipts, store
-from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Perplexity, Summary
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, Perplexity, Summary
 from ssgr.selection import early_stop
 from ssgr.storage import tables
 from synthetic_answers import write_answers, write_benchmark, write_source

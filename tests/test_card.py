@@ -19,7 +19,8 @@ from pruned_checkpoint import FUNNEL, PERPLEXITY, WARNINGS, calibration_set, fro
 from ssgr.__main__ import main
 from ssgr.config import Model
 from ssgr.errors import ReportError, TableError
-from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, read_summary
 from ssgr.publish.archive import pack
 from ssgr.publish.cards.facts import Facts, Origin, facts_of, origin_of, scores_of
 from ssgr.publish.cards.model import card, layers, publish, write_card

@@ -14,6 +14,7 @@ GATES = {
     "mypy": ["-m", "mypy"],
     "snakefmt": ["-m", "snakefmt", "--check", *RULES],
     "snakemake-lint": ["-m", "snakemake", "--lint"],
+    "import-linter": ["-c", "import sys, importlinter.cli as c; sys.exit(c.lint_imports())"],
 }
 
 

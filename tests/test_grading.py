@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssgr.config.conventions import MethodName
 from ssgr.errors import ConfigError
 from ssgr.grading import METHODS, Conventions, judge, judge_response
 from ssgr.grading.boxes import last_box
 from ssgr.grading.extraction import after_thinking, choice_letter
 from ssgr.grading.judge import extract, judge_quickly
-from ssgr.grading.methods import MethodName
 from ssgr.grading.notation import normalise, spelling
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.verdict import VerdictName

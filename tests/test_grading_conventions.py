@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from ssgr.config.conventions import DEFAULT, NamedConventions
 from ssgr.grading import PRESETS, Conventions, Verdict, judge, judge_response
-from ssgr.grading.conventions import DEFAULT, NamedConventions
 from ssgr.grading.golds import read_gold
 from ssgr.grading.notation import normalise
 from ssgr.grading.quantities import parse_quantity

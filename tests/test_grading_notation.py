@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from ssgr.config.conventions import DEFAULT
 from ssgr.grading.bounds import closed_infinities, with_round_brackets
-from ssgr.grading.conventions import DEFAULT
 from ssgr.grading.names import Named, parse_named, with_equals_signs, with_tuples
 from ssgr.grading.notation import read
 from ssgr.grading.quantities import Quantity, parse_quantity

@@ -18,6 +18,7 @@ import polars as pl
 import psutil
 import pytest
 
+from ssgr.config.conventions import DEFAULT
 from ssgr.errors import SsgrError, TableError
 from ssgr.grading import (
     Conventions,
@@ -29,7 +30,6 @@ from ssgr.grading import (
     process,
     workers,
 )
-from ssgr.grading.conventions import DEFAULT
 from ssgr.grading.process import ChildProcess, Limits
 from ssgr.grading.workers import judge_pairs
 from ssgr.storage.tables import Grades

@@ -20,8 +20,8 @@ from processes import Forked, Line, without_rights
 from ssgr.errors import SsgrError
 from ssgr.sampling import journal as module
 from ssgr.sampling import records
-from ssgr.sampling.engine import Response
 from ssgr.sampling.journal import Journal
+from ssgr.sampling.protocol import Response
 
 HEADER = '{"model": "m", "sampling": {"n": 16}}'
 
@@ -286,7 +286,7 @@ FILL = """
     import resource, sys
     from pathlib import Path
     from ssgr.errors import SsgrError
-    from ssgr.sampling.engine import Response
+    from ssgr.sampling.protocol import Response
     from ssgr.sampling.journal import Journal
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
     journal = Journal.open(Path(sys.argv[1]), "h")

@@ -8,12 +8,12 @@ import pytest
 
 from published_models import CONFIGS
 from ssgr.cluster.sizing.configs import at_hand
-from ssgr.cluster.sizing.fit import require_fit, side_by_side
 from ssgr.cluster.sizing.gpus import gpu_named
 from ssgr.cluster.sizing.requests import answering_job, pruning_job, sampling_job
 from ssgr.commands.plan import shown
 from ssgr.config import Config
 from ssgr.errors import ConfigError
+from ssgr.jobs.fit import require_fit, side_by_side
 from ssgr.monitor.plan import plan
 
 R1 = "deepseek-ai/DeepSeek-R1-Distill-"

@@ -5,8 +5,8 @@ import pytest
 
 from chat_families import FAMILIES
 from ssgr.config import Model
-from ssgr.grading.conventions import DEFAULT
-from ssgr.grading.judge import judge_response
+from ssgr.config.conventions import DEFAULT
+from ssgr.grading import judge_response
 from ssgr.grading.spec import Judging
 from ssgr.grading.tabulate import grade
 from ssgr.storage.tables import Grades

@@ -10,7 +10,8 @@ import pytest
 
 from ssgr.config import Config
 from ssgr.errors import ReportError, TableError
-from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, read_summary
 from ssgr.report.write import ReportTables, gather, render
 from ssgr.storage import tables
 from synthetic_results import graded_shards, make_config, write_results

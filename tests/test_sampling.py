@@ -19,9 +19,8 @@ from transformers import __version__ as VERSION
 from ssgr.config import Sampling
 from ssgr.errors import ConfigError, ModelError, TableError
 from ssgr.sampling import load_engine, load_tokenizer, render_prompt, response_seed, sample
-from ssgr.sampling.engine import (
-    ENGINES,
-    PACKAGES,
+from ssgr.sampling.engines import ENGINES, PACKAGES, versions
+from ssgr.sampling.protocol import (
     Engine,
     Everything,
     Prompt,
@@ -29,7 +28,6 @@ from ssgr.sampling.engine import (
     Response,
     Work,
     check_lengths,
-    versions,
 )
 from ssgr.sampling.transformers.engine import TransformersEngine
 from ssgr.sampling.transformers.kv_cache import SlotCache, keys_and_values
@@ -387,7 +385,7 @@ def test_versions_are_those_of_the_engine() -> None:
 
 def test_the_engine_interface_does_not_load_torch() -> None:
     code = (
-        "import sys, ssgr.sampling.seeds, ssgr.sampling.engine as engine;"
+        "import sys, ssgr.sampling.seeds, ssgr.sampling.engines as engine;"
         "[engine.versions(name) for name in engine.ENGINES];"
         "sys.exit(bool({'torch', 'transformers', 'vllm'} & set(sys.modules)))"
     )

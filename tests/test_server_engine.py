@@ -18,7 +18,7 @@ import misbehaving_server as bad
 from misbehaving_server import Ask, Reply, completion, error, listing, serving
 from ssgr.config import Sampling, Server
 from ssgr.errors import ConfigError, ModelError
-from ssgr.sampling.engine import EngineSettings, Everything, Prompt, Request, Response
+from ssgr.sampling.protocol import EngineSettings, Everything, Prompt, Request, Response
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.server.engine import ServerEngine, load
 from ssgr.sampling.server.fleet import SICK, Patience

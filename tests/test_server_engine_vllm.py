@@ -19,7 +19,7 @@ from ssgr.config import AbacusSet, Sampling, Server
 from ssgr.errors import ConfigError, ModelError
 from ssgr.problems import load as load_problems
 from ssgr.sampling import load_tokenizer, render_prompt
-from ssgr.sampling.engine import EngineSettings, Everything, Prompt, Response
+from ssgr.sampling.protocol import EngineSettings, Everything, Prompt, Response
 from ssgr.sampling.server.engine import ServerEngine, load
 from ssgr.sampling.server.fleet import Patience
 from ssgr.sampling.transformers.engine import load as load_transformers

@@ -14,7 +14,7 @@ from experiment import TINY, Experiment, copy_of_the_workflow, logs
 from slurm_cluster import Slurm, until
 from ssgr.pool import store
 from ssgr.pool.verification import verify
-from ssgr.sampling.engine import Response
+from ssgr.sampling.protocol import Response
 from ssgr.sampling.records import next_payload, unpacked
 from ssgr.storage import tables
 

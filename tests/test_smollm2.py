@@ -195,8 +195,8 @@ def test_special_tokens_that_transformers_mistakes_are_corrected(tmp_path: Path)
 def test_it_answers_as_it_should(folder: Path) -> None:
     import torch
 
-    from ssgr.sampling.engine import EngineSettings
     from ssgr.sampling.prompts import render_prompt
+    from ssgr.sampling.protocol import EngineSettings
     from ssgr.sampling.tokenizer import load_tokenizer
     from ssgr.sampling.transformers.loading import end_token_ids, load_model
 

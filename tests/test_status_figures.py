@@ -21,8 +21,8 @@ from ssgr.monitor.status.run import Run, last_run
 from ssgr.monitor.status.speed import of_shards
 from ssgr.monitor.status.traces import last_lines, progress, seconds_taken
 from ssgr.monitor.status.words import of_estimate, span
-from ssgr.sampling.engine import Response
 from ssgr.sampling.journal import Journal
+from ssgr.sampling.protocol import Response
 from ssgr.storage.locks import only_one
 from synthetic_answers import write_source
 

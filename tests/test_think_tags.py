@@ -9,10 +9,9 @@ import pytest
 import yaml
 
 from byte_level import END, save, sentencepiece_like
-from ssgr import alarms
 from ssgr.__main__ import main
 from ssgr.config import Config, Model, Sampling
-from ssgr.grading import grade
+from ssgr.grading import alarms, grade
 from ssgr.grading.spec import Judging
 from ssgr.report.responses import responses as responses_section
 from ssgr.sampling import Response, Work, sample

@@ -18,7 +18,8 @@ from ssgr.__main__ import main
 from ssgr.config import Model, Sampling
 from ssgr.errors import ModelError, PoolError, TableError
 from ssgr.pool import store
-from ssgr.pruning.output.summary import SUMMARY, check_encoding, read_summary
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import check_encoding, read_summary
 from ssgr.sampling import sample
 from ssgr.sampling.tokenizer import begin_ids, encoding_digest, load_tokenizer
 from ssgr.storage import tables

@@ -21,7 +21,8 @@ from ssgr.config import Recipe, Sampling
 from ssgr.config.sparsity import Sparsity
 from ssgr.pruning.checkpoint import prune_checkpoint
 from ssgr.sampling import load_tokenizer, render_prompt
-from ssgr.sampling.engine import Everything, Prompt, Response, load_engine
+from ssgr.sampling.engines import load_engine
+from ssgr.sampling.protocol import Everything, Prompt, Response
 from ssgr.storage import tables
 from vllm_environment import vllm_python
 

@@ -18,7 +18,8 @@ from typing import Any
 from ssgr.config import Sampling
 from ssgr.config.execution import Layout
 from ssgr.errors import ModelError
-from ssgr.sampling.engine import Prompt, Request, Response, load_engine
+from ssgr.sampling.engines import load_engine
+from ssgr.sampling.protocol import Prompt, Request, Response
 from ssgr.sampling.vllm.engine import VllmEngine
 
 

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM
 import recipe
 from ssgr.config import Sampling
 from ssgr.sampling import load_tokenizer, render_prompt
-from ssgr.sampling.engine import Everything, Prompt
+from ssgr.sampling.protocol import Everything, Prompt
 from ssgr.sampling.transformers.engine import TransformersEngine
 
 MODEL = str(Path(__file__).parents[2] / "resources" / "abacus")

@@ -24,7 +24,7 @@ os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 import recipe
 from ssgr.config import Sampling
 from ssgr.sampling import load_tokenizer, render_prompt
-from ssgr.sampling.engine import EngineSettings, Everything, Prompt
+from ssgr.sampling.protocol import EngineSettings, Everything, Prompt
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.vllm import engine
 

@@ -43,7 +43,8 @@ sys.path.insert(0, PACKAGES)
 
 import ssgr
 from ssgr import problems
-from ssgr.cluster.sizing import configs, fit
+from ssgr.cluster.sizing import configs
+from ssgr.jobs import fit
 from ssgr.config import REFERENCE_LENGTHS, RUN
 from ssgr.errors import SsgrError
 from ssgr.grading.methods import METHODS

@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 from pydantic import Field
 
-from ssgr.alarms import say, unanswered
 from ssgr.commands.flags import Command
 from ssgr.errors import PoolError, SsgrError, TableError
 from ssgr.grading import reuse
+from ssgr.grading.alarms import say, unanswered
 from ssgr.grading.spec import Judging
 from ssgr.grading.verdict import Verdict
 from ssgr.grading.workers import Pair

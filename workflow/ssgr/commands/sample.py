@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 from pydantic import Field
 
-from ssgr.alarms import say, unclosed
 from ssgr.cluster.gpu_lease import keep
 from ssgr.commands.flags import GPUS, Command
 from ssgr.config import Model, Sampling
 from ssgr.errors import ConfigError, PoolError
+from ssgr.grading.alarms import say, unclosed
 from ssgr.grading.spec import Judging
 from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked, Shard
@@ -153,7 +153,7 @@ class SampleShardCommand(Command):
 
     def _draw(self, shard: Shard, problems: pl.DataFrame, asked: Asked) -> None:
         from ssgr.sampling import EarlyStop, Journal
-        from ssgr.sampling.engine import versions
+        from ssgr.sampling.engines import versions
 
         manifest = store.manifest(self.model, self.sampling)  # a journal of before goes on
         journal = Journal.open(shard.journal, describe(**manifest, questions=asked.questions))

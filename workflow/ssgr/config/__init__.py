@@ -6,7 +6,7 @@ data; an experiment is a list of points of the key space (source, tau, length ru
 
 from ssgr.config.base import Name, Strict
 from ssgr.config.execution import Execution
-from ssgr.config.experiments import RUN, Experiment, Selection
+from ssgr.config.experiments import RUN, Experiment
 from ssgr.config.models import Model, Server
 from ssgr.config.narrow import narrowed
 from ssgr.config.problem_sets import (
@@ -31,6 +31,7 @@ from ssgr.config.run import (
     PoolSampling,
     Run,
     Sampling,
+    Selection,
     Tau,
 )
 

@@ -1,17 +1,12 @@
 """Experiments as data: which points of the key space a table or figure shows, and how."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ssgr.config.base import Name, Strict
 from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError
-
-if TYPE_CHECKING:
-    from ssgr.config.registry import Benchmark
-    from ssgr.config.run import Calibration
 
 RUN = "run"
 """The name of the run itself among the selections."""
@@ -27,18 +22,6 @@ def _sparsity_key(value: object) -> str:
 
 
 SparsityKey = Annotated[str, BeforeValidator(_sparsity_key, json_schema_input_type=float | str)]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A part of the key space: every combination of these, beside the dense models."""
-
-    models: list[str]
-    calibrations: dict[str, "Calibration"]
-    benchmarks: dict[str, "Benchmark"]
-    pruners: list[str]
-    sparsities: list[str]
-    seeds: list[int]
 
 
 class Experiment(Strict):

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ssgr import config
+from ssgr.config.conventions import Conventions
 from ssgr.config.expand import LISTS
-from ssgr.grading.conventions import Conventions
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "The whole file": config.Config,

@@ -3,10 +3,9 @@
 from pydantic import Field, model_validator
 
 from ssgr.config.base import Name, Strict
+from ssgr.config.conventions import DEFAULT, MethodName, NamedConventions
 from ssgr.config.models import Model
 from ssgr.config.problem_sets import ProblemSet
-from ssgr.grading.conventions import DEFAULT, NamedConventions
-from ssgr.grading.methods import MethodName
 
 
 class Graded(Strict):

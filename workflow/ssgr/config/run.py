@@ -3,17 +3,18 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ssgr.config.base import Folder, Name, Strict
+from ssgr.config.conventions import MethodName
 from ssgr.config.expand import expand
-from ssgr.config.experiments import RUN, Experiment, Selection, SparsityKey
+from ssgr.config.experiments import RUN, Experiment, SparsityKey
 from ssgr.config.models import Model
 from ssgr.config.pruning import Constants, Recipe
 from ssgr.config.registry import Benchmark, Source
-from ssgr.grading.methods import MethodName
 
 REFERENCE_LENGTHS = ("solution", "text")
 
@@ -267,6 +268,18 @@ def _without_null(entries: object) -> object:
     if not isinstance(entries, dict):
         return {} if entries is None else entries
     return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A part of the key space: every combination of these, beside the dense models."""
+
+    models: list[str]
+    calibrations: dict[str, Calibration]
+    benchmarks: dict[str, Benchmark]
+    pruners: list[str]
+    sparsities: list[str]
+    seeds: list[int]
 
 
 class Config(Strict):

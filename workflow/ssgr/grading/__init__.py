@@ -7,10 +7,10 @@ use, and sympy only in child processes.
 
 from typing import TYPE_CHECKING, Any
 
-from ssgr.grading.conventions import PRESETS, Conventions
-from ssgr.grading.judge import judge, judge_response
+from ssgr.config.conventions import PRESETS, Conventions
 from ssgr.grading.methods import METHODS
 from ssgr.grading.verdict import Verdict
+from ssgr.grading.workers import judge, judge_response
 
 if TYPE_CHECKING:
     from ssgr.grading.tabulate import grade

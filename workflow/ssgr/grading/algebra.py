@@ -26,8 +26,8 @@ from sympy import (  # type: ignore[import-untyped]
 )
 from sympy.core.relational import Relational  # type: ignore[import-untyped]
 
+from ssgr.config.conventions import Conventions
 from ssgr.grading.constants import equal_values, far_apart, same_expression, value_at
-from ssgr.grading.conventions import Conventions
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.rewriting import for_parser
 

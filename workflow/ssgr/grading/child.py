@@ -84,7 +84,7 @@ def _peak_memory() -> int:
 
 
 def _judge(asked: dict[str, Any]) -> str:
-    from ssgr.grading.conventions import Conventions
+    from ssgr.config.conventions import Conventions
     from ssgr.grading.equality import equality
     from ssgr.grading.golds import read_gold
 

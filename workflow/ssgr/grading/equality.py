@@ -5,9 +5,9 @@ Imports sympy (`ssgr.grading.algebra`), so it is imported late, and in a child p
 
 import re
 
+from ssgr.config.conventions import Conventions
 from ssgr.grading.algebra import equal, near, parse
 from ssgr.grading.bounds import closed_infinities, condition, parse_bounds, split_domain
-from ssgr.grading.conventions import Conventions
 from ssgr.grading.names import same_named, same_point
 from ssgr.grading.notation import read, spelling
 from ssgr.grading.numbers import equal_numbers, parse_number

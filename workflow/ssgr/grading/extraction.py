@@ -8,10 +8,10 @@ conventions say otherwise. Everything is linear in the length of the text.
 import re
 from collections import deque
 
+from ssgr.config.conventions import DEFAULT, Conventions
 from ssgr.grading.boxes import find_boxes, joined_boxes
 from ssgr.grading.boxes import last_box as last_box
 from ssgr.grading.characters import CHARACTERS
-from ssgr.grading.conventions import DEFAULT, Conventions
 from ssgr.grading.prose import final_expression
 
 LONGEST_RESPONSE = 2_000_000

@@ -8,7 +8,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from ssgr.grading.conventions import Conventions
+from ssgr.config.conventions import Conventions
 from ssgr.grading.prose import final_expression
 
 

@@ -7,7 +7,7 @@ leave open is judged by math-verify in a child process that is killed at a time 
 import re
 import time
 
-from ssgr.grading.conventions import DEFAULT, Conventions
+from ssgr.config.conventions import DEFAULT, Conventions
 from ssgr.grading.extraction import answer_text
 from ssgr.grading.golds import read_gold
 from ssgr.grading.methods import find_method
@@ -74,58 +74,3 @@ def _nesting(text: str) -> int:
         depth += 1 if bracket in "([{" else -1
         deepest = max(deepest, depth)
     return deepest
-
-
-def judge(
-    gold: str,
-    answer: str | None,
-    conventions: Conventions = DEFAULT,
-    *,
-    method: str = "math",
-    time_limit: float = 5.0,
-) -> Verdict:
-    """Judge a bare answer.
-
-    Args:
-        gold: the reference answer (several, a unit, a tolerance: see `ssgr.grading.golds`).
-        answer: what is judged; None: there was none.
-        conventions: what counts as the same answer.
-        method: a key of ``ssgr.grading.METHODS``; "math" is the ladder exact, numeric, math-verify.
-        time_limit: seconds by the clock for math-verify, which runs in a child process that is
-            kept for the next call; then the verdict is "timed-out".
-
-    Raises:
-        ConfigError: unknown method.
-        SsgrError: a child process cannot start.
-    """
-    quick = judge_quickly(gold, answer, method, conventions)
-    if quick is not None:
-        return quick
-    from ssgr.grading.workers import judge_alone
-
-    return judge_alone(gold, answer or "", conventions, time_limit)
-
-
-def judge_response(
-    gold: str,
-    response: str,
-    conventions: Conventions = DEFAULT,
-    *,
-    method: str = "math",
-    think_open: str = "<think>",
-    think_close: str | None = "</think>",
-    time_limit: float = 5.0,
-) -> Verdict:
-    """Judge a whole response by its answer after the last ``think_close``.
-
-    Whether a response must hold that tag is said by ``conventions.thinking``. An empty or None
-    ``think_close`` judges a model that does not think by its whole response.
-
-    Raises:
-        ConfigError: unknown method.
-        SsgrError: a child process cannot start.
-    """
-    answer = extract(
-        response, method, think_close, conventions, think_open=think_open, thinking=None
-    )
-    return judge(gold, answer, conventions, method=method, time_limit=time_limit)

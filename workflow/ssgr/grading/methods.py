@@ -6,10 +6,9 @@ quick steps take microseconds whatever the input; only math-verify needs a child
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+from ssgr.config.conventions import Conventions
 from ssgr.errors import ConfigError
-from ssgr.grading.conventions import Conventions
 from ssgr.grading.extraction import boxed_answer, choice_letter, find_pattern
 from ssgr.grading.names import same_point
 from ssgr.grading.notation import read, spelling
@@ -18,7 +17,6 @@ from ssgr.grading.quantities import Quantity, compatible, parse_quantity
 from ssgr.grading.structure import Parts, parse_parts, same_parts
 from ssgr.grading.verdict import VerdictName
 
-MethodName = Literal["math", "choice", "exact", "numeric", "pattern", "math-verify"]
 Step = Callable[[str, str, Conventions], VerdictName | None]
 
 

@@ -8,10 +8,10 @@ linear in the length of the text.
 import re
 from functools import lru_cache
 
+from ssgr.config.conventions import Conventions
 from ssgr.grading.bounds import with_round_brackets
 from ssgr.grading.boxes import joined_boxes, last_box
 from ssgr.grading.characters import from_unicode
-from ssgr.grading.conventions import Conventions
 from ssgr.grading.names import with_equals_signs, with_tuples
 from ssgr.grading.structure import without_braces
 from ssgr.grading.words import from_words

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import lru_cache
 from math import gcd
 
-from ssgr.grading.conventions import Conventions
+from ssgr.config.conventions import Conventions
 
 LONGEST = 80
 """Characters of the longest text read as a number; a longer one is left to math-verify."""

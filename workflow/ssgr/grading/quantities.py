@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from ssgr.grading.conventions import Conventions
+from ssgr.config.conventions import Conventions
 from ssgr.grading.numbers import parse_number
 from ssgr.grading.rewriting import has_trigonometry
 from ssgr.grading.units import BARE, CURRENCIES, KNOWN, TEXT, WORD, canonical, is_known, is_symbol

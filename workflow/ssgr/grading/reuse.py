@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from ssgr.grading.conventions import Conventions
+from ssgr.config.conventions import Conventions
 from ssgr.grading.spec import Judging
 from ssgr.grading.verdict import Verdict
 from ssgr.grading.workers import Pair

@@ -6,8 +6,7 @@ from hashlib import blake2b
 from pydantic import Field
 
 from ssgr.config import Strict
-from ssgr.grading.conventions import DEFAULT, NamedConventions
-from ssgr.grading.methods import MethodName
+from ssgr.config.conventions import DEFAULT, MethodName, NamedConventions
 from ssgr.storage.provenance import code_digest
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from ssgr.config.conventions import DEFAULT, Conventions
 from ssgr.errors import TableError
-from ssgr.grading.conventions import DEFAULT, Conventions
 from ssgr.grading.judge import extract
 from ssgr.grading.methods import find_method
 from ssgr.grading.quality import Quality, measure

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable, Mapping
 from threading import RLock
 
-from ssgr.grading.conventions import DEFAULT, Conventions
-from ssgr.grading.judge import judge_quickly
+from ssgr.config.conventions import DEFAULT, Conventions
+from ssgr.grading.judge import extract, judge_quickly
 from ssgr.grading.process import ChildProcess, Limits
 from ssgr.grading.verdict import Verdict
 
@@ -184,3 +184,56 @@ def close() -> None:
 
 
 atexit.register(close)
+
+
+def judge(
+    gold: str,
+    answer: str | None,
+    conventions: Conventions = DEFAULT,
+    *,
+    method: str = "math",
+    time_limit: float = 5.0,
+) -> Verdict:
+    """Judge a bare answer.
+
+    Args:
+        gold: the reference answer (several, a unit, a tolerance: see `ssgr.grading.golds`).
+        answer: what is judged; None: there was none.
+        conventions: what counts as the same answer.
+        method: a key of ``ssgr.grading.METHODS``; "math" is the ladder exact, numeric, math-verify.
+        time_limit: seconds by the clock for math-verify, which runs in a child process that is
+            kept for the next call; then the verdict is "timed-out".
+
+    Raises:
+        ConfigError: unknown method.
+        SsgrError: a child process cannot start.
+    """
+    quick = judge_quickly(gold, answer, method, conventions)
+    if quick is not None:
+        return quick
+    return judge_alone(gold, answer or "", conventions, time_limit)
+
+
+def judge_response(
+    gold: str,
+    response: str,
+    conventions: Conventions = DEFAULT,
+    *,
+    method: str = "math",
+    think_open: str = "<think>",
+    think_close: str | None = "</think>",
+    time_limit: float = 5.0,
+) -> Verdict:
+    """Judge a whole response by its answer after the last ``think_close``.
+
+    Whether a response must hold that tag is said by ``conventions.thinking``. An empty or None
+    ``think_close`` judges a model that does not think by its whole response.
+
+    Raises:
+        ConfigError: unknown method.
+        SsgrError: a child process cannot start.
+    """
+    answer = extract(
+        response, method, think_close, conventions, think_open=think_open, thinking=None
+    )
+    return judge(gold, answer, conventions, method=method, time_limit=time_limit)

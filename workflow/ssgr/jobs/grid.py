@@ -11,7 +11,7 @@ from itertools import product
 import polars as pl
 
 from ssgr.config import RUN, Benchmark, Calibration, Config, Model, Selection, Source
-from ssgr.grading.methods import MethodName
+from ssgr.config.conventions import MethodName
 from ssgr.grading.spec import Judging
 from ssgr.pruning import needs_calibration
 from ssgr.pruning.allocation import needs_sequences

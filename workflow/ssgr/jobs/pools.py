@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from ssgr.pool import store
 from ssgr.pool.shards import Asked, Shard
 from ssgr.storage import locks
 from ssgr.storage.permissions import belongs_to, may_write
-from ssgr.storage.tables import Problems, read
+from ssgr.storage.tables import Problems, count_rows, read
 
 
 def check_pools(config: Config) -> None:
@@ -51,6 +52,24 @@ def who_is_at_work(config: Config) -> Iterator[str]:
             f"the pool {pool} may only be read: it belongs to {belongs_to(pool)}. What it holds is "
             "used; what it lacks is refused, unless pool.extend names a folder of yours"
         )
+
+
+def problems_of(
+    config: Config, results: Path, kind: Literal["source", "benchmark"], name: str
+) -> int | None:
+    """Return the number of problems of a source or benchmark; None for files not counted yet."""
+    pattern = paths.SOURCE if kind == "source" else paths.BENCHMARK
+    table = results / pattern.format(**{kind: name})
+    if table.is_file():
+        return _counted(table, table.stat().st_mtime_ns)
+    data = (config.sources if kind == "source" else config.benchmarks)[name].data
+    return data.count if data.loader == "abacus" else None
+
+
+@cache
+def _counted(table: Path, mtime: int) -> int:
+    """Rows of a table, counted once while it stays as it is."""
+    return count_rows(table)
 
 
 class Shards:

@@ -17,7 +17,7 @@ from ssgr.config import Config, Model
 from ssgr.errors import ConfigError
 from ssgr.jobs import grid
 from ssgr.jobs.grid import NONE
-from ssgr.monitor.plan import problems_of
+from ssgr.jobs.pools import problems_of
 
 Keys = Mapping[str, str]
 """A job's wildcards."""

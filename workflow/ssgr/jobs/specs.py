@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from ssgr import problems
 from ssgr.config import RUN, Config, Model, narrowed
-from ssgr.grading.methods import MethodName
+from ssgr.config.conventions import MethodName
 from ssgr.grading.spec import Judging
 from ssgr.jobs import grid, paths
 from ssgr.jobs.grid import NONE

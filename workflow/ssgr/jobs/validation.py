@@ -17,7 +17,7 @@ from ssgr.jobs.wording import nearest, told
 from ssgr.pruning import pruner_names
 from ssgr.pruning.allocation import allocation_names
 from ssgr.pruning.names import check_own, own_file
-from ssgr.sampling.engine import ENGINES
+from ssgr.sampling.engines import ENGINES
 from ssgr.selection.length_rules import LENGTH_RULES
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ssgr.config.pruning import Recipe
 
 FOLDER = Path(__file__).parent / "pruners"
+SUMMARY = "pruning.json"
+"""Of a checkpoint: what it was made of, and how."""
 NEEDS = ("gram", "norm", "none")  # the most first
 
 

@@ -14,8 +14,10 @@ from ssgr.config import Sampling
 from ssgr.errors import TableError
 from ssgr.grading.online import Referee
 from ssgr.grading.spec import Judging
-from ssgr.sampling.engine import (
-    ENGINES,
+from ssgr.sampling.engines import ENGINES, load_engine
+from ssgr.sampling.journal import Journal
+from ssgr.sampling.prompts import PromptFormat, render_prompt
+from ssgr.sampling.protocol import (
     Engine,
     Everything,
     Prompt,
@@ -23,10 +25,7 @@ from ssgr.sampling.engine import (
     Response,
     Work,
     check_lengths,
-    load_engine,
 )
-from ssgr.sampling.journal import Journal
-from ssgr.sampling.prompts import PromptFormat, render_prompt
 from ssgr.sampling.scheduler import Desk
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.tokenizer import load_tokenizer, text_decoder, tokenizer_of

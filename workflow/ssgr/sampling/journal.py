@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ssgr.errors import SsgrError
-from ssgr.sampling.engine import Response
+from ssgr.sampling.protocol import Response
 from ssgr.sampling.records import FRAME, MARKER, framed, next_payload, packed, unpacked
 from ssgr.storage.permissions import open_shared
 

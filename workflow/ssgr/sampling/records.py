@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ssgr.sampling.engine import Response
+from ssgr.sampling.protocol import Response
 
 MARKER = b"\xf5ssg"
 FRAME = Struct("<4sII")  # marker, bytes of the payload, CRC-32 of length and payload

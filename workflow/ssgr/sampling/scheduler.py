@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import polars as pl
 
 from ssgr.grading.online import Referee
-from ssgr.sampling.engine import Prompt, Request, Response
+from ssgr.sampling.protocol import Prompt, Request, Response
 from ssgr.selection.early_stop import Needs, Outcome
 
 
@@ -47,7 +47,7 @@ class Desk:
             self._drawn[problem_id] += sample < n
 
     def take(self, wait: bool) -> Request | None:
-        """Return the next request; see `ssgr.sampling.engine.Work`."""
+        """Return the next request; see `ssgr.sampling.protocol.Work`."""
         self._hear(wait=False)
         while not (request := self._next()):
             if not (wait and self._referee and self._referee.busy):

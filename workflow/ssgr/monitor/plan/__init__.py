@@ -10,12 +10,13 @@ from pathlib import Path
 import polars as pl
 
 from ssgr.cluster.sizing.configs import Lookup, at_hand
-from ssgr.cluster.sizing.fit import require_fit
 from ssgr.config import Config
 from ssgr.jobs import grid
+from ssgr.jobs.fit import require_fit
+from ssgr.jobs.pools import problems_of
 from ssgr.monitor.plan import rates, stages
 from ssgr.monitor.plan.forecast import EXPECTED
-from ssgr.monitor.plan.rows import PLAN, Known, Row, problems_of
+from ssgr.monitor.plan.rows import PLAN, Known, Row
 from ssgr.pool import inventory
 
 __all__ = ["EXPECTED", "PLAN", "plan", "problems_of"]

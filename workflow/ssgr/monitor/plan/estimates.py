@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from ssgr.cluster.sizing.configs import Found
-from ssgr.cluster.sizing.fit import side_by_side
 from ssgr.cluster.sizing.gpus import gpu_named
 from ssgr.cluster.sizing.requests import Job
 from ssgr.cluster.sizing.speed import DECODING, PRODUCTS
 from ssgr.config import Model
+from ssgr.jobs.fit import side_by_side
 from ssgr.monitor.plan.rates import Rate
 
 FEW = 8

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
@@ -12,10 +10,9 @@ from ssgr.cluster.sizing.configs import Found, Lookup
 from ssgr.cluster.sizing.peak import JOBS
 from ssgr.cluster.sizing.requests import Job
 from ssgr.config import Config
-from ssgr.jobs import grid, paths
+from ssgr.jobs import grid
 from ssgr.monitor.plan import rates
 from ssgr.monitor.plan.rates import Rate
-from ssgr.storage.tables import count_rows
 
 PLAN: dict[str, type[pl.DataType]] = {
     **dict.fromkeys(("stage", "model", "of", "scope"), pl.String),
@@ -105,24 +102,6 @@ class Known:
         """Return the hours of jobs that are left, by what a job has taken."""
         one = rates.seconds_per_job(self.costs, stage, levels)
         return one.times(left * max(gpus, 1) / 3600)
-
-
-def problems_of(
-    config: Config, results: Path, kind: Literal["source", "benchmark"], name: str
-) -> int | None:
-    """Return the number of problems of a source or benchmark; None for files not counted yet."""
-    pattern = paths.SOURCE if kind == "source" else paths.BENCHMARK
-    table = results / pattern.format(**{kind: name})
-    if table.is_file():
-        return _counted(table, table.stat().st_mtime_ns)
-    data = (config.sources if kind == "source" else config.benchmarks)[name].data
-    return data.count if data.loader == "abacus" else None
-
-
-@cache
-def _counted(table: Path, mtime: int) -> int:
-    """Rows of a table, counted once while it stays as it is."""
-    return count_rows(table)
 
 
 def whole(rate: Rate | None) -> int | None:

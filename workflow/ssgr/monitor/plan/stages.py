@@ -9,10 +9,11 @@ import polars as pl
 from ssgr.cluster.sizing.requests import Job, answering_job, pruning_job, sampling_job
 from ssgr.config import Config
 from ssgr.jobs import grid, paths
+from ssgr.jobs.pools import problems_of
 from ssgr.monitor.plan import estimates, rates
 from ssgr.monitor.plan.forecast import Growth, growth
 from ssgr.monitor.plan.rates import Rate
-from ssgr.monitor.plan.rows import Known, Of, Row, problems_of
+from ssgr.monitor.plan.rows import Known, Of, Row
 
 
 def pools(known: Known, model: str) -> Iterator[Row]:

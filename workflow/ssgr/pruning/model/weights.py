@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ssgr.errors import ModelError
-from ssgr.pruning.output.summary import SUMMARY
+from ssgr.pruning.names import SUMMARY
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

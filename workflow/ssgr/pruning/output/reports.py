@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from ssgr.pruning.matrices import PrunedMatrix
-from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Summary
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, Summary
 from ssgr.pruning.progress import write_whole
 from ssgr.pruning.walk import PrunedBlock
 from ssgr.storage import tables

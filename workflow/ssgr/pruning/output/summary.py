@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ModelError, TableError
+from ssgr.pruning.names import SUMMARY
 
 MATRICES = "pruning.parquet"
 """A PruningReport: one pruned matrix a row."""
 BLOCKS = "blocks.parquet"
 """A BlockReport: one pruned block a row."""
-SUMMARY = "pruning.json"
 """A `Summary`."""
 
 

@@ -19,7 +19,8 @@ from ssgr.errors import ReportError, TableError
 from ssgr.jobs.grid import CHECKPOINT_KEYS, NONE
 from ssgr.jobs.paths import keys_of
 from ssgr.pruning.model.weights import WeightFiles
-from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, Summary, read_summary
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, Summary, read_summary
 from ssgr.storage import tables
 
 FUNNEL = "funnel.parquet"

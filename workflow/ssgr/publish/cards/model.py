@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ssgr.config.labels import pruner_name, sparsity_name
 from ssgr.jobs.grid import NONE
-from ssgr.pruning.output.summary import BLOCKS, MATRICES, SUMMARY, read_summary
+from ssgr.pruning.names import SUMMARY
+from ssgr.pruning.output.summary import BLOCKS, MATRICES, read_summary
 from ssgr.publish.cards.facts import Facts, facts_of
 from ssgr.report.citation import entries
 from ssgr.root import ROOT

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ssgr.config import Sampling
 from ssgr.errors import ModelError
-from ssgr.sampling.engine import EngineSettings, FinishReason, Request, Response
+from ssgr.sampling.protocol import EngineSettings, FinishReason, Request, Response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

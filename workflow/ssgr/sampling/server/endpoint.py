@@ -14,7 +14,7 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from ssgr.config import Sampling
-from ssgr.sampling.engine import Request
+from ssgr.sampling.protocol import Request
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.server.key import Key
 

@@ -20,7 +20,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from ssgr.config import Sampling, Server
 from ssgr.errors import ConfigError, SsgrError
-from ssgr.sampling.engine import EngineSettings, Response, Work
+from ssgr.sampling.protocol import EngineSettings, Response, Work
 from ssgr.sampling.server.answers import AnswerReader, load_reader
 from ssgr.sampling.server.endpoint import Endpoint, Failure, ServedModel
 from ssgr.sampling.server.fleet import Fleet, Patience, refusal

@@ -20,7 +20,7 @@ from tenacity import (
 
 from ssgr.config import Sampling
 from ssgr.errors import ConfigError, ModelError, SsgrError
-from ssgr.sampling.engine import Request, Response
+from ssgr.sampling.protocol import Request, Response
 from ssgr.sampling.server.answers import AnswerReader, BrokenAnswer
 from ssgr.sampling.server.endpoint import Endpoint, Failure
 from ssgr.sampling.server.key import Key

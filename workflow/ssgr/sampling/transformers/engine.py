@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from ssgr.config import Sampling
 from ssgr.errors import ModelError
-from ssgr.sampling.engine import EngineSettings, FinishReason, Prompt, Request, Response, Work
+from ssgr.sampling.protocol import EngineSettings, FinishReason, Prompt, Request, Response, Work
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.transformers import attention
 from ssgr.sampling.transformers.kv_cache import KeysAndValues, SlotCache, keys_and_values

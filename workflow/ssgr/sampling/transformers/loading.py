@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ssgr.errors import ConfigError, ModelError
-from ssgr.sampling.engine import EngineSettings
+from ssgr.sampling.protocol import EngineSettings
 
 
 def load_model(model_folder: str, settings: EngineSettings) -> PreTrainedModel:

@@ -15,7 +15,7 @@ import psutil
 
 from ssgr.config import Sampling
 from ssgr.errors import ConfigError, ModelError, SsgrError
-from ssgr.sampling.engine import EngineSettings, FinishReason, Request, Response, Work
+from ssgr.sampling.protocol import EngineSettings, FinishReason, Request, Response, Work
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.vllm.several_nodes import gathered
 

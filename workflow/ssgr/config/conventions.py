@@ -7,14 +7,16 @@ under one :class:`Conventions`. The defaults are those of the paper's mathematic
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from ssgr.config.base import Strict
+
+MethodName = Literal["math", "choice", "exact", "numeric", "pattern", "math-verify"]
+"""How answers are judged: `ssgr.grading.methods`."""
 
 
-class Conventions(BaseModel):
+class Conventions(Strict):
     """What counts as an answer, and as the same answer."""
-
-    # as ssgr.config.Strict, which cannot be imported here: the configuration imports this module
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     # what the answer is
     thinking: Literal["required", "if-tagged"] = Field(
