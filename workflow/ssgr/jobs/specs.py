@@ -30,6 +30,8 @@ from ssgr.storage.provenance import SAMPLING_VERSION, code_digest
 Keys = Mapping[str, str]
 """A job's wildcards."""
 Spec = dict[str, Any]
+REPORT = ("ssgr.report", "ssgr.report.write")
+"""Its code, and as a package its templates and styles."""
 SAMPLED_BY = SOURCE_OF_MODEL | {"engine", "prompt"}
 
 
@@ -247,21 +249,21 @@ class Specs:
         """What the run rests on, and the graded shards that it visited."""
         config = narrowed(self.config, RUN)
         visited = self.all_made(results(self.config, RUN)["visited"])
-        return spec(config=config, visited=visited, code=("ssgr.report.write",))
+        return spec(config=config, visited=visited, code=REPORT)
 
     def experiment(self, wildcards: Keys) -> str:
         """What a table or figure rests on."""
         return spec(
             config=narrowed(self.config, wildcards["experiment"]),
             name=wildcards["experiment"],
-            code=("ssgr.commands.experiment", "ssgr.report.write"),
+            code=("ssgr.commands.experiment", *REPORT),
         )
 
     def paper_page(self, wildcards: Keys) -> str:
         """What all experiments rest on."""
         return spec(
             config=narrowed(self.config, *self.config.experiments),
-            code=("ssgr.commands.experiment", "ssgr.report.write", "ssgr.report.paper"),
+            code=("ssgr.commands.experiment", *REPORT, "ssgr.report.paper"),
         )
 
     def plan(self, wildcards: Keys) -> str:
@@ -287,7 +289,7 @@ class Specs:
         return spec(
             config=narrowed(self.config, RUN),
             **files,
-            code=(agreement, f"{agreement}.page", f"{agreement}.gather", "ssgr.report.write"),
+            code=(agreement, f"{agreement}.page", f"{agreement}.gather", *REPORT),
         )
 
     def hand_check_page(self, wildcards: Keys) -> str:
