@@ -452,13 +452,16 @@ def test_a_run_without_a_pool_has_nothing_to_audit(run: list[str]) -> None:
         gathered(run, config)
 
 
+SHORT = {"data": {"loader": "abacus", "kind": "medium", "count": 20, "seed": 3}}
+
+
 def test_the_target_audits_what_was_selected_and_runs_once(root: Path, tmp_path: Path) -> None:
     """A tiny run whose pool is drawn by abacus."""
     base = tmp_path / "with spaces"
     (base / "project").mkdir(parents=True)
     experiment = Experiment(copy_of_the_workflow(root, base / "project"), base / "first")
     experiment.configure(
-        {"run": {**TINY["run"], "calibrations": ["SSGR"]}},
+        {"run": {**TINY["run"], "calibrations": ["SSGR"]}, "sources": {"stories": SHORT}},
         {"pool": {**POOL, "path": "p", "wave": 1}, "budget": {"sequences": 2, "tokens": 600}},
     )
     code, said = experiment.snakemake("verification")
