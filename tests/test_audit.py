@@ -255,10 +255,10 @@ def test_selections_are_those_of_pools_graded_by_each_method(
         left[method] = found.counts["problems"][-1]
     calibration = Calibration(source="stories", tau=tau, length=length)
     rows = overlap(graded["math"], verdicts, "math", calibration, LENIENT, budget)
-    assert rows["method"].to_list() == list(METHODS)
+    assert [row["method"] for row in rows] == list(METHODS)
     base, right = chosen["math"], dict(zip(graded["math"].select(RESPONSE).iter_rows(),
                                            graded["math"]["correct"], strict=True))  # fmt: skip
-    for row in rows.iter_rows(named=True):
+    for row in rows:
         own = chosen[row["method"]]
         here, there = ({problem for problem, _ in one} for one in (own, base))
         assert (row["candidates"], row["selected"]) == (left[row["method"]], len(own))
@@ -278,8 +278,7 @@ def test_two_empty_selections_are_the_same(judged: pl.DataFrame, problems: pl.Da
     nothing = judged.filter(method="math").with_columns(verdict=pl.lit("wrong"))
     calibration = Calibration(source="stories", tau="1.00", length="first")
     rows = overlap(grades, {"a": nothing, "b": nothing}, "a", calibration, LENIENT, Budget())
-    assert rows["problem_jaccard"].to_list() == [1.0, 1.0]
-    assert rows["selected"].to_list() == [0, 0]
+    assert [(row["problem_jaccard"], row["selected"]) for row in rows] == [(1.0, 0)] * 2
     assert regraded(grades, nothing)["correct"].any() is False
 
 

@@ -82,12 +82,19 @@ def gather(
             path = _find(visited, "visited", dict(zip(CALIBRATION_KEYS, keys, strict=True)))
             shards = frozenset(receipts.read_visited(path))
             calibrations[label] = (config.run_calibrations[label], shards)
-        of_source = {"source": str(source)}
-        place = {"model": str(model)} | of_source
-        texts = read(_find(problems, "problems", of_source), Problems)
+        place = {"model": str(model), "source": str(source)}
+        configured = config.sources[place["source"]].method
+        every = sorted({shard for _, shards in calibrations.values() for shard in shards})
+        grades = pl.concat([_graded(pool, None), *(_graded(pool, shard) for shard in every)])
         judged = read(_find(verdicts, "verdicts", place), Verdicts)
-        method = config.sources[str(source)].method
-        found.append(_pool(pool, place, method, texts, judged, calibrations))
+        texts = read(_find(problems, "problems", {"source": place["source"]}), Problems)
+        reread, otherwise = _as_graded(judged, grades, configured, place)
+        found.append(
+            AuditedPool(
+                pool, **place, configured=configured, problems=texts, grades=grades,
+                verdicts=reread, judged_otherwise=otherwise, calibrations=calibrations,
+            )
+        )  # fmt: skip
     return found
 
 
@@ -100,23 +107,16 @@ def _find(paths: Sequence[Path], flag: str, keys: Mapping[str, str]) -> Path:
     raise ReportError(f"the run asks for {asked}: its file was not named (--{flag})")
 
 
-def _pool(
-    pool: Path,
-    place: Mapping[str, str],
-    configured: str,
-    problems: pl.DataFrame,
-    verdicts: pl.DataFrame,
-    calibrations: Mapping[str, tuple[Calibration, frozenset[str]]],
-) -> AuditedPool:
-    every = sorted({shard for _, shards in calibrations.values() for shard in shards})
-    parts = {
-        "": (),
-        **{each: receipts.read(Path(each), receipts.GradedShard).parts for each in every},
-    }
-    grades = pl.concat(
-        receipts.graded_rows(pool, of_shard).with_columns(shard=pl.lit(shard))
-        for shard, of_shard in parts.items()
-    )
+def _graded(pool: Path, shard: str | None) -> pl.DataFrame:
+    """The grades of a shard, by its receipt; none without one."""
+    parts = receipts.read(Path(shard), receipts.GradedShard).parts if shard else ()
+    return receipts.graded_rows(pool, parts).with_columns(shard=pl.lit(shard, pl.String))
+
+
+def _as_graded(
+    verdicts: pl.DataFrame, grades: pl.DataFrame, configured: str, place: Mapping[str, str]
+) -> tuple[pl.DataFrame, int]:
+    """The verdicts, those of the configured method as graded, and how many of these differed."""
     stored = verdicts.join(grades.select(*RESPONSE, stored="verdict"), on=RESPONSE,
                            maintain_order="left")  # fmt: skip
     judged, again = verdicts.filter(method=configured), stored.filter(method=configured)
@@ -127,13 +127,5 @@ def _pool(
             "since. Delete this run's verification/ and run `snakemake verification` again."
         )
     own = pl.when(pl.col("method") == configured).then("stored").otherwise("verdict")
-    return AuditedPool(
-        pool=pool,
-        **place,
-        configured=configured,
-        problems=problems,
-        grades=grades,
-        verdicts=stored.with_columns(verdict=own.cast(pl.String)).drop("stored"),
-        judged_otherwise=int((again["verdict"] != again["stored"]).sum()),
-        calibrations=calibrations,
-    )
+    otherwise = int((again["verdict"] != again["stored"]).sum())
+    return stored.with_columns(verdict=own.cast(pl.String)).drop("stored"), otherwise

@@ -172,6 +172,6 @@ def _selection(label: str, compared: pl.DataFrame, pool: AuditedPool, config: Co
         "problems": grades["problem_id"].n_unique(),
         "sequences": budget.sequences,
         "listed": LISTED,
-        "rows": rows.to_dicts(),
-        "configured": rows.row(by_predicate=pl.col("method") == pool.configured, named=True),
+        "rows": rows,
+        "configured": next(row for row in rows if row["method"] == pool.configured),
     }

@@ -5,6 +5,7 @@ asked the configured method: another one lacks the responses and shards that it 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -12,15 +13,6 @@ from ssgr.config import Budget, Calibration, Filters
 from ssgr.selection.length_rules import AMONG
 from ssgr.selection.rules import tally
 from ssgr.verification.agreement.rates import RESPONSE
-
-_LISTED = pl.List(pl.Struct({"problem_id": pl.String, "sample": pl.Int32}))
-OVERLAP: dict[str, pl.DataType | type[pl.DataType]] = {
-    "method": pl.String,
-    **dict.fromkeys(("candidates", "selected", "problems", "responses"), pl.Int64),
-    **dict.fromkeys(("problem_jaccard", "response_jaccard"), pl.Float64),
-    "disputed": pl.Int64,
-    **dict.fromkeys(("gained", "lost"), _LISTED),
-}
 
 
 def regraded(grades: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
@@ -42,7 +34,7 @@ def overlap(
     calibration: Calibration,
     filters: Filters,
     budget: Budget,
-) -> pl.DataFrame:
+) -> list[dict[str, Any]]:
     """Return what each method selects, beside what the run's ``configured`` one does.
 
     ``grades`` are of the problems that the calibration visited, ``verdicts`` the Verdicts rows of
@@ -66,9 +58,8 @@ def overlap(
     other = verdicts[configured].filter(pl.col("verdict") != AMONG[length])
     compared = []
     for method, own in taken.items():
-        problems, responses = (
-            len(own.join(base, on=key, how="semi")) for key in ("problem_id", RESPONSE)
-        )
+        problems = len(own.join(base, on="problem_id", how="semi"))
+        responses = len(own.join(base, on=RESPONSE, how="semi"))
         row = {
             "method": method,
             "candidates": left[method],
@@ -82,7 +73,7 @@ def overlap(
             "lost": _only(base, own),
         }
         compared.append(row)
-    return pl.DataFrame(compared, schema=OVERLAP)
+    return compared
 
 
 def _only(one: pl.DataFrame, other: pl.DataFrame) -> list[dict[str, object]]:
