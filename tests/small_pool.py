@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from ssgr.config import Filters, Model, Sampling
-from ssgr.pool import store
+from ssgr.pool import receipts, store
 from ssgr.selection.early_stop import Demand, Needs
 from ssgr.storage.tables import Grades, Responses
 
@@ -39,6 +39,19 @@ class SmallPool:
 
     def grader(self, name: str = "0a1b2c3d") -> Path:
         return self.pool / "grades" / self.key / f"grader={name}"
+
+    def graded_part(self, part: Path, grades: Path) -> receipts.GradedPart:
+        """What a receipt says of a part and its grades."""
+        drawn = store.read_receipt(part, store.ResponsesReceipt)
+        judged = store.read_receipt(grades, store.GradesReceipt)
+        return receipts.GradedPart(
+            responses=receipts.refer(self.pool, part, drawn),
+            grades=receipts.refer(self.pool, grades, judged),
+        )
+
+    def write_graded(self, receipt: Path, *parts: receipts.GradedPart) -> None:
+        """Write the receipt of a shard with these graded parts."""
+        receipts.write(receipts.GradedShard(parts=parts), receipt)
 
     def draw(
         self,

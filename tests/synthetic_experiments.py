@@ -11,7 +11,6 @@ import polars as pl
 from small_pool import SmallPool
 from ssgr.config import Config
 from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, points
-from ssgr.pool import receipts, store
 from ssgr.storage import tables
 from synthetic_results import folder, make_grades
 
@@ -167,11 +166,8 @@ def write_shard(results: Path, pool: Path, config: Config) -> Path:
     small = SmallPool(pool, "qwen-7b", "stories", config.sampling.drawn)
     part = small.draw("000000-000048", [("a", 0, 700), ("b", 0, 500)], seconds=36.0, gpus=2)
     graded = small.grade(part, [True, False])
-    drawn = receipts.refer(pool, part, store.read_receipt(part, store.ResponsesReceipt))
-    judged = receipts.refer(pool, graded, store.read_receipt(graded, store.GradesReceipt))
     receipt = results / "receipts" / "grades" / small.key / "000000-000048.json"
-    pair = receipts.GradedPart(responses=drawn, grades=judged)
-    receipts.write(receipts.GradedShard(parts=(pair,)), receipt)
+    small.write_graded(receipt, small.graded_part(part, graded))
     return receipt
 
 

@@ -12,7 +12,6 @@ from ssgr.config import REFERENCE_LENGTHS, RUN, AbacusSet, Config
 from ssgr.evaluation.scores import score
 from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, NONE, needs_of, points
 from ssgr.jobs.waves import shards
-from ssgr.pool import receipts, store
 from ssgr.pruning.names import SUMMARY
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, Perplexity, Summary
 from ssgr.selection import early_stop
@@ -230,11 +229,7 @@ def write_shard(
     graded = small.grade(part, grades["correct"].to_list())
     judged_by = f"verifier={config.sources[source].method}"
     receipt = results / "receipts" / "grades" / small.key / judged_by / f"{shard}.json"
-    drawn = receipts.refer(pool, part, store.read_receipt(part, store.ResponsesReceipt))
-    judged = receipts.refer(pool, graded, store.read_receipt(graded, store.GradesReceipt))
-    receipts.write(
-        receipts.GradedShard(parts=(receipts.GradedPart(responses=drawn, grades=judged),)), receipt
-    )
+    small.write_graded(receipt, small.graded_part(part, graded))
     data = config.sources[source].data
     assert isinstance(data, AbacusSet)
     write_source(results, source, data.count)

@@ -18,7 +18,7 @@ from ssgr.config import Budget, Calibration, Config, Filters
 from ssgr.errors import ReportError, TableError
 from ssgr.grading import METHODS, grade
 from ssgr.grading.spec import Judging
-from ssgr.pool import receipts, store
+from ssgr.pool import receipts
 from ssgr.selection.rules import tally
 from ssgr.storage.atomic import write_text
 from ssgr.storage.tables import VERDICTS, Grades, Problems, Verdicts, read, write
@@ -324,12 +324,7 @@ def run(
         own = graded.join(rows, on=RESPONSE, how="semi", maintain_order="left").drop(RESPONSE)
         grades = small.grade(part, measured=own.to_dict(as_series=False))
         receipt = Path("results", "receipts", "grades", small.key, f"{name}.json")
-        drawn, judged_by = (
-            receipts.refer(small.pool, file, store.read_receipt(file, kind))
-            for file, kind in ((part, store.ResponsesReceipt), (grades, store.GradesReceipt))
-        )
-        graded_part = receipts.GradedPart(responses=drawn, grades=judged_by)
-        receipts.write(receipts.GradedShard(parts=(graded_part,)), receipt)
+        small.write_graded(receipt, small.graded_part(part, grades))
         shards.append(str(receipt))
     flags = []
     for tau, length, seen in (("1.00", "first", shards[:1]), ("0.75", "median", shards)):

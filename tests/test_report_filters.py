@@ -9,7 +9,7 @@ import pytest
 from small_pool import SmallPool
 from ssgr.config import Filters
 from ssgr.errors import PoolError
-from ssgr.pool import receipts, store
+from ssgr.pool import receipts
 from ssgr.report.filters import ANY, EXCERPT, REMOVED, excerpt, removed
 from ssgr.report.write import gather, render
 from synthetic_results import graded_shards, make_config, write_results
@@ -27,12 +27,7 @@ def part(
     texts = [f"{name} {sample} {EVIL}" for name, sample, _ in rows]
     path = small.draw("000000-000004", rows, number=number, texts=texts)
     graded = small.grade(path, correct, measured=measured)
-    return receipts.GradedPart(
-        responses=receipts.refer(
-            small.pool, path, store.read_receipt(path, store.ResponsesReceipt)
-        ),
-        grades=receipts.refer(small.pool, graded, store.read_receipt(graded, store.GradesReceipt)),
-    )
+    return small.graded_part(path, graded)
 
 
 @pytest.fixture
