@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ssgr.__main__ import main
+from ssgr.__main__ import COMMANDS, main
 from ssgr.config import Filters
 from ssgr.pool import receipts
 from ssgr.sampling.tokenizer import encoding_digest, load_tokenizer
@@ -201,3 +201,19 @@ def test_a_flag_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["prune", "--sparsity", "5:4", "--out", str(tmp_path / "p")]) == 1
     error = said(capsys)
     assert "--model: is missing" in error
+
+
+def test_help_says_what_every_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for name, command in COMMANDS.items():
+        told = " ".join((command.__doc__ or "").partition("\n")[0].split())
+        assert f"{name.replace('_', '-')} {told}" in said
+    with pytest.raises(SystemExit):
+        main(["prune", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "usage: ssgr prune [FLAGS]"
+    plain = next(number for number, line in enumerate(lines) if "--calibration" in line)
+    nested = next(number for number, line in enumerate(lines) if "--model.path" in line)
+    assert plain < nested

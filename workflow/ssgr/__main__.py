@@ -1,12 +1,15 @@
 """``python -m ssgr STAGE --help``: the stage commands, which work with or without Snakemake."""
 
+import argparse
 import sys
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     CliApp,
+    CliSettingsSource,
     CliSubCommand,
     SettingsConfigDict,
     SettingsError,
@@ -29,14 +32,42 @@ from ssgr.commands.publish import PublishCommand
 from ssgr.commands.sample import SampleCommand, SampleShardCommand
 from ssgr.commands.select import SelectCommand, TallyCommand
 from ssgr.commands.status import StatusCommand
+from ssgr.config import Strict
 from ssgr.errors import SsgrError
 
+COMMANDS: dict[str, type[Strict]] = {
+    "problems": ProblemsCommand,
+    "sample": SampleCommand,
+    "sample_shard": SampleShardCommand,
+    "lend_node": LendNodeCommand,
+    "grade": GradeCommand,
+    "grade_shard": GradeShardCommand,
+    "verdicts": VerdictsCommand,
+    "audit": AuditCommand,
+    "hand_check": HandCheckCommand,
+    "hand_checked": HandCheckedCommand,
+    "tally": TallyCommand,
+    "select": SelectCommand,
+    "prune": PruneCommand,
+    "check": CheckCommand,
+    "archive": ArchiveCommand,
+    "publish": PublishCommand,
+    "export": ExportCommand,
+    "score": ScoreCommand,
+    "report": ReportCommand,
+    "experiment": ExperimentCommand,
+    "paper": PaperCommand,
+    "pool": PoolCommand,
+    "plan": PlanCommand,
+    "status": StatusCommand,
+}
 
-class Stages(BaseSettings):
+
+class _Base(BaseSettings):
     """Prune large reasoning models on their own correct, hard, medium-length reasoning."""
 
     model_config = SettingsConfigDict(
-        cli_prog_name="python -m ssgr",
+        cli_prog_name="ssgr",
         cli_kebab_case=True,
         cli_implicit_flags=True,
         cli_avoid_json=False,
@@ -44,40 +75,51 @@ class Stages(BaseSettings):
         env_prefix="SSGR_STAGE_",
     )
 
-    problems: CliSubCommand[ProblemsCommand]
-    sample: CliSubCommand[SampleCommand]
-    sample_shard: CliSubCommand[SampleShardCommand]
-    lend_node: CliSubCommand[LendNodeCommand]
-    grade: CliSubCommand[GradeCommand]
-    grade_shard: CliSubCommand[GradeShardCommand]
-    verdicts: CliSubCommand[VerdictsCommand]
-    audit: CliSubCommand[AuditCommand]
-    hand_check: CliSubCommand[HandCheckCommand]
-    hand_checked: CliSubCommand[HandCheckedCommand]
-    tally: CliSubCommand[TallyCommand]
-    select: CliSubCommand[SelectCommand]
-    prune: CliSubCommand[PruneCommand]
-    check: CliSubCommand[CheckCommand]
-    archive: CliSubCommand[ArchiveCommand]
-    publish: CliSubCommand[PublishCommand]
-    export: CliSubCommand[ExportCommand]
-    score: CliSubCommand[ScoreCommand]
-    report: CliSubCommand[ReportCommand]
-    experiment: CliSubCommand[ExperimentCommand]
-    paper: CliSubCommand[PaperCommand]
-    pool: CliSubCommand[PoolCommand]
-    plan: CliSubCommand[PlanCommand]
-    status: CliSubCommand[StatusCommand]
-
     def cli_cmd(self) -> None:
         """Run the stage that was named."""
         CliApp.run_subcommand(self)
 
 
+def _told(command: type[Strict]) -> str:
+    """A command's docstring, its first sentence."""
+    return (command.__doc__ or "").partition("\n")[0]
+
+
+Stages: type[_Base] = create_model(  # type: ignore[call-overload]
+    "Stages",
+    __base__=_Base,
+    __doc__=_Base.__doc__,
+    **{
+        name: (CliSubCommand[command], Field(description=_told(command)))  # type: ignore[misc,valid-type]
+        for name, command in COMMANDS.items()
+    },
+)
+
+
+class _Help(argparse.HelpFormatter):
+    """Help that begins with what a command does, not with a screen of nested flags."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        """Name the command; its flags follow with their meanings."""
+        if prefix is None:  # else it is asked for the name of a command
+            named = [
+                "COMMAND" if isinstance(each, argparse._SubParsersAction) else str(each.metavar)
+                for each in actions
+                if not each.option_strings
+            ]
+            usage, actions = " ".join([self._prog, *named, "[FLAGS]"]), []
+        super().add_usage(usage, actions, groups, prefix)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one stage; a user's mistake ends with its message and exit code 1, no traceback."""
     try:
-        CliApp.run(Stages, cli_args=sys.argv[1:] if arguments is None else arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        source = CliSettingsSource[Any](Stages, formatter_class=_Help)
+        CliApp.run(Stages, cli_args=given, cli_settings_source=source)
     except ValidationError as error:
         print(*(f"error: {_flag(detail)}" for detail in error.errors()), sep="\n", file=sys.stderr)
         return 1

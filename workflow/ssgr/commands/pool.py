@@ -82,9 +82,9 @@ class PoolPurgeCommand(Strict):
 class PoolCommand(Strict):
     """What a pool holds, whether it is whole, and what of it may go."""
 
-    list: CliSubCommand[PoolListCommand]
-    verify: CliSubCommand[PoolVerifyCommand]
-    purge: CliSubCommand[PoolPurgeCommand]
+    list: CliSubCommand[PoolListCommand] = Field(description="what it holds")
+    verify: CliSubCommand[PoolVerifyCommand] = Field(description="whether it is whole")
+    purge: CliSubCommand[PoolPurgeCommand] = Field(description="delete what is named")
 
     def cli_cmd(self) -> None:
         """Run what was named."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class PruneCommand(Command):
     """Prune a model folder on a calibration set into an ordinary Hugging Face folder.
 
+    Such as `ssgr prune --model FOLDER --calibration calibration.parquet --sparsity 50 --out NEW`.
     A run that was cut off goes on at the block it had reached: give the same command again.
     """
 
