@@ -1,6 +1,5 @@
 """Scores against closed forms and a slow simulation."""
 
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import polars as pl
 import pytest
 
 from ssgr.errors import TableError
-from ssgr.evaluation.scores import breakdown, pass_at_k, score
+from ssgr.evaluation.scores import breakdown, score
 from ssgr.storage import tables
 
 
@@ -96,28 +95,6 @@ def test_the_error_is_the_spread_over_repeated_benchmarks() -> None:
     spread = float(np.std(scores, ddof=1))
     assert float(np.mean(errors)) == pytest.approx(spread, rel=0.12)
     assert float(np.mean(naive)) < 0.6 * spread
-
-
-def test_pass_at_k_is_the_share_of_samples_of_k_with_a_correct_one() -> None:
-    verdicts = {"a": [True, False, False, True, False], "b": [False] * 5, "c": [True] * 5}
-    table = grades(verdicts)
-    for k in range(1, 6):
-        exact = [
-            sum(map(any, drawn)) / len(drawn)
-            for drawn in (list(combinations(each, k)) for each in verdicts.values())
-        ]
-        found = pass_at_k(table, k)
-        assert found["problem_id"].to_list() == ["a", "b", "c"]
-        assert found["score"].to_list() == pytest.approx(exact)
-    assert pass_at_k(table, 1)["score"].mean() == pytest.approx(score(table)["pass_at_1"][0])
-
-
-def test_pass_at_k_needs_k_responses_to_each_problem() -> None:
-    table = grades({"a": [True] * 4, "b": [True] * 3})
-    with pytest.raises(TableError, match=r"pass@4 .* 1 have fewer \(b\)"):
-        pass_at_k(table, 4)
-    with pytest.raises(TableError, match="k >= 1"):
-        pass_at_k(table, 0)
 
 
 def problem_set(**columns: list[str | None]) -> pl.DataFrame:

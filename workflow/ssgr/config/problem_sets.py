@@ -7,7 +7,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ssgr.config.base import Name, Strict
 
-FULL_HASH = re.compile(r"[0-9a-f]{40}")
 _SHORT_HASH = re.compile(r"[0-9a-f]{7,39}")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -173,13 +172,9 @@ class HubSet(Columns):
         min_length=1, description="paths of files in the data set, no globs"
     )
 
-    @property
-    def is_pinned(self) -> bool:
-        """Whether the revision is a commit, which cannot change."""
-        return bool(FULL_HASH.fullmatch(self.revision))
 
-
-PartSet = Annotated[AbacusSet | FileSet | HubSet, Field(discriminator="loader")]
+Part = AbacusSet | FileSet | HubSet
+PartSet = Annotated[Part, Field(discriminator="loader")]
 
 
 class PartsSet(Strict):
@@ -217,4 +212,4 @@ class PartsSet(Strict):
         return self
 
 
-ProblemSet = Annotated[AbacusSet | FileSet | HubSet | PartsSet, Field(discriminator="loader")]
+ProblemSet = Annotated[Part | PartsSet, Field(discriminator="loader")]

@@ -65,28 +65,6 @@ def clustered_error(means: NDArray[Any]) -> float:
     return deviation / math.sqrt(len(means))
 
 
-def pass_at_k(grades: pl.DataFrame, k: int) -> pl.DataFrame:
-    """Return each problem's chance that at least one of ``k`` responses is correct.
-
-    The unbiased estimate 1 - C(n - c, k) / C(n, k) for c correct of n responses (Chen et al. 2021,
-    "Evaluating large language models trained on code"), in columns problem_id, score.
-
-    Raises:
-        TableError: a problem has fewer than ``k`` responses.
-    """
-    counts = grades.group_by("problem_id", maintain_order=True).agg(
-        n=pl.len(), wrong=(~pl.col("correct")).sum()
-    )
-    few = counts.filter(pl.col("n") < k)["problem_id"].to_list()
-    if few or k < 1:
-        raise TableError(
-            f"pass@{k} needs k >= 1 and at least k responses a problem; {len(few)} have fewer "
-            f"({', '.join(few[:5])}). Ask for a smaller k, or sample more responses."
-        )
-    missed = [math.comb(wrong, k) / math.comb(n, k) for _, n, wrong in counts.iter_rows()]
-    return counts.select("problem_id", score=1 - pl.Series(missed, dtype=pl.Float64))
-
-
 def breakdown(
     grades: pl.DataFrame, problems: pl.DataFrame, by: Literal["subject", "level"]
 ) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
-from ssgr.config import AbacusSet, HubSet, PartSet, PartsSet, ProblemSet
+from ssgr.config import AbacusSet, FileSet, HubSet, PartSet, PartsSet, ProblemSet
 from ssgr.problems import embedded, hub
 from ssgr.problems.columns import local_files, read_columns
 from ssgr.problems.order import ordered
@@ -55,7 +55,7 @@ def files(problem_set: ProblemSet) -> list[Path]:
     for part in parts:
         if isinstance(part, AbacusSet):
             embedded.check_shipped(part)
-        elif not isinstance(part, HubSet):
+        elif isinstance(part, FileSet):
             found += local_files(part.path)
     return found
 

@@ -57,11 +57,6 @@ class Entry:
         return None if self.published is None else self.value - self.published
 
     @property
-    def gap_text(self) -> str:
-        """Ours minus the published number with its sign: ``+0.3``; empty without one."""
-        return "" if self.gap is None else self.signed(self.gap)
-
-    @property
     def difference_text(self) -> str:
         """The difference to ``against`` with its sign; empty without one."""
         return "" if self.difference is None else self.signed(self.difference)
