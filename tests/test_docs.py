@@ -1,8 +1,10 @@
 """README and docs are a promise: each command in them is valid, or says what hardware it needs."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +111,54 @@ def test_the_front_page_cites_as_the_report_does() -> None:
 
 def test_the_front_page_is_short() -> None:
     assert len(PAGES[0].read_text().splitlines()) <= 200
+
+
+USES = {
+    "A pruner": "from ssgr.pruning import pruner_names; assert 'energy' in pruner_names()\n"
+    "import ssgr.pruning.pruners.energy",
+    "A quality filter": "from ssgr.config import Filters\n"
+    "from ssgr.selection.filters import checks, measure_of\n"
+    "assert 'max_thinking_tokens' in checks(Filters(max_thinking_tokens=9))\n"
+    "from ssgr.storage.tables import Grades\n"
+    "assert measure_of('max_thinking_tokens') in Grades.column_names()",
+    "A length rule": "from ssgr.selection.length_rules import LENGTH_RULES\n"
+    "assert LENGTH_RULES['second-shortest']([3, 5, 8], 99) == 1",
+    "A sampling engine": "from ssgr.sampling.engines import versions\n"
+    "assert versions('echo') == {}",
+    "A loader": "from ssgr.config import Benchmark; from ssgr.problems import load\n"
+    "entry = Benchmark.model_validate({'data': {'loader': 'sums', 'count': 3}})\n"
+    "table, schema = load(entry.data); assert len(schema.validate(table)) == 3",
+    "A section of the report": "from ssgr.report.typesetting import environment\n"
+    "page = environment('ssgr.report').get_template('sizes.html.j2')\n"
+    "assert 'include \"sizes' in open('ssgr/report/template.html.j2').read()",
+}
+"""What each diff of docs/extending.md adds, used."""
+
+
+@pytest.mark.parametrize("addition", USES)
+def test_every_diff_applies_and_adds_what_it_says(addition: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "extending.md").read_text()
+    [diff] = re.findall(r"^```diff\n(.*?)^```$", section(page, addition), flags=re.M | re.S)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow", ignore=ignored)
+    shutil.copytree(ROOT / "resources", tmp_path / "resources", ignore=ignored)
+    applied = subprocess.run(
+        ["git", "apply", "-"], cwd=tmp_path, input=diff, text=True, capture_output=True,
+        env=os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
+    )  # fmt: skip
+    assert applied.returncode == 0, applied.stderr
+    package = tmp_path / "workflow"
+    used = subprocess.run(
+        [sys.executable, "-c", USES[addition]], cwd=package, text=True, capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(package)},
+    )  # fmt: skip
+    assert used.returncode == 0, used.stderr
+
+
+def section(page: str, title: str) -> str:
+    """A section of a Markdown page, by its title."""
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_every_diff_is_used() -> None:
+    assert len(fenced(ROOT / "docs" / "extending.md", "diff")) == len(USES)
