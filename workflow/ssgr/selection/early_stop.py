@@ -26,7 +26,7 @@ class Outcome:
     """One graded response: its verdict, and whether it passes the quality filters."""
 
     verdict: str
-    fit: bool
+    passes: bool
 
 
 Outcomes = Sequence[Outcome | None]
@@ -62,7 +62,7 @@ class Demand(Strict):
         for drawn, outcome in enumerate(outcomes, 1):
             unknown += outcome is None
             correct += outcome is not None and outcome.verdict == "correct"
-            candidates += outcome is not None and outcome.fit and outcome.verdict == self.among
+            candidates += outcome is not None and outcome.passes and outcome.verdict == self.among
             left = n - drawn
             if correct + unknown > high or correct + left < low:
                 return drawn
@@ -137,9 +137,9 @@ def joined(parts: Sequence[Needs], filters: Filters) -> Needs:
 def outcomes(graded: pl.DataFrame, filters: Filters, n: int) -> dict[str, list[Outcome | None]]:
     """Return the outcomes of every problem of a Grades table, samples in order."""
     known: dict[str, list[Outcome | None]] = {}
-    rows = graded.select("problem_id", "sample", "verdict", quality(filters).alias("fit"))
-    for problem_id, sample, verdict, fit in rows.iter_rows():
-        known.setdefault(problem_id, [None] * n)[sample] = Outcome(verdict, fit)
+    rows = graded.select("problem_id", "sample", "verdict", passes=quality(filters))
+    for problem_id, sample, verdict, passes in rows.iter_rows():
+        known.setdefault(problem_id, [None] * n)[sample] = Outcome(verdict, passes)
     return known
 
 

@@ -60,24 +60,24 @@ def tally(
     pool = graded.with_columns(
         correctness_ratio=(pl.col("verdict") == "correct").mean().over("problem_id"),
         drawn=pl.len().over("problem_id"),
-        fit=quality(filters),
+        passes=quality(filters),
     )
     hard = pool.filter(pl.col("correctness_ratio").is_between(low - MARGIN, high + MARGIN))
     judged = hard.filter(pl.col("verdict") == AMONG[length])
-    fit = judged.filter("fit")
-    candidates = _apply(LENGTH_RULES[length], fit, budget)
+    passing = judged.filter("passes")
+    candidates = _apply(LENGTH_RULES[length], passing, budget)
     steps = {
         "pool": pool,
         f"c within {tau}" if ".." in tau else f"c <= {tau}": hard,
         AMONG[length]: judged,
-        "good quality": fit,
+        "good quality": passing,
         f"length rule: {length}": candidates,
     }
     counts = funnel({k: (table["problem_id"].n_unique(), len(table)) for k, table in steps.items()})
     if n is not None:
         known = pl.when(pl.col("drawn") >= n).then("correctness_ratio")
         candidates = candidates.with_columns(known.alias("correctness_ratio"))
-    return Tally(draw(candidates.drop("drawn", "fit"), budget), counts)
+    return Tally(draw(candidates.drop("drawn", "passes"), budget), counts)
 
 
 def merge(first: Tally, second: Tally, budget: Budget) -> Tally:
@@ -152,10 +152,10 @@ def _hash(seed: int, key: str) -> int:
     return int.from_bytes(blake2b(f"{seed}/{key}".encode(), digest_size=8).digest(), "big")
 
 
-def _apply(rule: LengthRule, fit: pl.DataFrame, budget: Budget) -> pl.DataFrame:
+def _apply(rule: LengthRule, passing: pl.DataFrame, budget: Budget) -> pl.DataFrame:
     """Take one response of each problem, by ``rule``; ties in length keep the draw order."""
-    taken = [fit.clear()]
-    ordered = fit.sort("problem_id", "tokens", "sample")
+    taken = [passing.clear()]
+    ordered = passing.sort("problem_id", "tokens", "sample")
     for rows in ordered.partition_by("problem_id", maintain_order=True):
         limit = budget.tokens - rows["prompt_tokens"][0]
         rng = Random(_hash(budget.seed, f"length rule/{rows['problem_id'][0]}"))
