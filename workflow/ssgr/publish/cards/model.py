@@ -6,13 +6,14 @@ from typing import Any
 import polars as pl
 import yaml
 from huggingface_hub import ModelCardData
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from ssgr.config.labels import pruner_name, sparsity_name
 from ssgr.jobs.grid import NONE
 from ssgr.pruning.names import SUMMARY
 from ssgr.pruning.output.summary import BLOCKS, MATRICES, read_summary
 from ssgr.publish.cards.facts import Facts, facts_of
+from ssgr.report import typesetting
 from ssgr.report.citation import entries
 from ssgr.root import ROOT
 from ssgr.storage import tables
@@ -122,16 +123,9 @@ def _compared(scores: pl.DataFrame | None) -> list[dict[str, Any]]:
 
 def environment() -> Environment:
     """Return what renders the cards' templates."""
-    found = Environment(
-        loader=PackageLoader("ssgr.publish.cards", "."),
-        autoescape=False,  # it is Markdown
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    found = typesetting.environment("ssgr.publish.cards")
     found.filters |= {"three": _three, "size": _size, "cell": _cell}
-    return found
+    return found.overlay(autoescape=False, keep_trailing_newline=True)  # it is Markdown
 
 
 def _three(number: float | None) -> str:
