@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -42,7 +43,7 @@ def packed(path: str, rows: Sequence[Row]) -> bytes:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     if path.endswith(".parquet"):
         buffer = io.BytesIO()
-        pl.DataFrame(rows, infer_schema_length=None).write_parquet(buffer)
+        pl.DataFrame(rows, infer_schema_length=None, strict=False).write_parquet(buffer)
         return buffer.getvalue()
     if path.endswith(".csv"):
         text = io.StringIO()
@@ -53,15 +54,14 @@ def packed(path: str, rows: Sequence[Row]) -> bytes:
     if path.endswith(".gz"):
         return gzip.compress(lines)
     if path.endswith(".zst"):
-        return _zstd(lines)
-    return lines
+        return bytes(pa.compress(lines, "zstd", asbytes=True))
+    return json.dumps(rows).encode() if path.endswith(".json") else lines
 
 
-def _zstd(data: bytes) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return bytes(sink.getvalue())
+def written(path: Path, rows: Sequence[Row]) -> Path:
+    """Write rows to a file of the kind that ``path`` names; return the path."""
+    path.write_bytes(packed(path.name, rows))
+    return path
 
 
 @contextmanager

@@ -228,30 +228,13 @@ def golds() -> list[str]:
 
 
 @needs_shared
-@pytest.mark.parametrize("method", ["math", "numeric", "math-verify"])
+@pytest.mark.parametrize("method", ["numeric", "math-verify"])
 def test_every_gold_equals_itself(method: str) -> None:
     pairs = [(gold, rf"\boxed{{{gold}}}") for gold in golds()]
     if method == "numeric":
         pairs = [pair for pair in pairs if pair[0].isdigit()]
     verdicts = judge_pairs(pairs, method=method)
     assert {pair: v for pair, v in verdicts.items() if v.verdict != "correct"} == {}
-
-
-@needs_shared
-def test_no_gold_equals_another() -> None:
-    strict = Conventions(degree_sign="counts", percent_sign="counts", **STRICT_UNITS)
-    everything = golds()
-    by_digits = sorted(everything, key=lambda gold: (sorted(filter(str.isdigit, gold)), gold))
-    pairs = [
-        (one, other)
-        for k, one in enumerate(by_digits)
-        for other in (by_digits[k - 1], *by_digits[k + 1 : k + 4])
-    ]
-    verdicts = judge_pairs(pairs, conventions=strict)
-    accepted = {pair for pair, v in verdicts.items() if v.verdict != "wrong"}
-    same = {(one, other) for one, other in pairs if one.strip("$ ") == other.strip("$ ")}
-    assigned = {("1", "$f(x)=1$"), ("$f(x)=1$", "1")}
-    assert accepted - assigned == same
 
 
 DATA_SETS = {

@@ -1,15 +1,13 @@
 """Problem sets from local files in the true upstream shapes, and of the embedded model."""
 
-import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from local_hub import written
 from ssgr.config import AbacusSet, FileSet, PartsSet
 from ssgr.errors import ConfigError, TableError
 from ssgr.grading import PRESETS, judge
@@ -27,13 +25,8 @@ MATH = [
 ]  # fmt: skip
 
 
-def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
 def test_gsm8k_shape(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "train.jsonl", GSM8K)
+    path = written(tmp_path / "train.jsonl", GSM8K)
     table, schema = load(
         FileSet(path=str(path), question="question", answer="answer", solution="answer",
                 answer_from="after-hashes")
@@ -46,8 +39,7 @@ def test_gsm8k_shape(tmp_path: Path) -> None:
 
 
 def test_math_shape_takes_the_last_box(tmp_path: Path) -> None:
-    path = tmp_path / "math.parquet"
-    pl.DataFrame(MATH).write_parquet(path)
+    path = written(tmp_path / "math.parquet", MATH)
     spec = FileSet(path=str(path), question="problem", answer="solution", solution="solution",
                    answer_from="last-box", subject="type", level="level")  # fmt: skip
     table, _ = load(spec)
@@ -60,16 +52,15 @@ def test_math_shape_takes_the_last_box(tmp_path: Path) -> None:
 
 def test_compressed_text_over_several_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        with gzip.open(tmp_path / f"c4-{name}.json.gz", "wt") as file:
-            file.writelines(json.dumps({"text": f"Page {name}{i}.", "url": f"{name}{i}"}) + "\n"
-                            for i in range(2))  # fmt: skip
+        rows = [{"text": f"Page {name}{i}.", "url": f"{name}{i}"} for i in range(2)]
+        written(tmp_path / f"c4-{name}.json.gz", rows)
     table, schema = load(FileSet(path=str(tmp_path / "*.json.gz"), text="text", id="url"))
     assert schema is Documents
     assert sorted(table["text"]) == ["Page a0.", "Page a1.", "Page b0.", "Page b1."]
 
 
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path) -> None:
-    path = jsonl(tmp_path / "x.jsonl", GSM8K)
+    path = written(tmp_path / "x.jsonl", GSM8K)
     with pytest.raises(TableError, match="no column 'problem'"):
         load(FileSet(path=str(path), question="problem"))
     with pytest.raises(TableError, match="occurs more than once"):
@@ -90,7 +81,7 @@ def test_problems_without_an_answer_are_told_before_anything_is_sampled(tmp_path
         {"q": "Two?", "a": None},
         {"q": "Three?", "a": "#### 3"},
     ]
-    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    path = str(written(tmp_path / "x.jsonl", rows))
     with pytest.raises(TableError, match="1 of 3 problems have no answer in column 'a'"):
         load(FileSet(path=path, question="q", answer="a"))
     with pytest.raises(TableError, match="2 of 3 problems have no answer"):
@@ -102,10 +93,12 @@ def test_numbers_stay_as_they_are_written(tmp_path: Path) -> None:
     table, _ = load(FileSet(path=str(tmp_path / "x.csv"), question="q", answer="a"))
     assert sorted(table["answer"]) == ["0.50", "007"]
     rows: list[dict[str, Any]] = [{"q": f"{i}?", "a": i} for i in range(150)]
-    path = jsonl(tmp_path / "x.jsonl", [*rows, {"q": "half?", "a": 0.5}, {"q": "pi?", "a": "\\pi"}])
+    path = written(
+        tmp_path / "x.jsonl", [*rows, {"q": "half?", "a": 0.5}, {"q": "pi?", "a": "\\pi"}]
+    )
     table, _ = load(FileSet(path=str(path), question="q", answer="a"))
     assert set(table["answer"]) == {*map(str, range(150)), "0.5", "\\pi"}
-    listed = jsonl(tmp_path / "y.jsonl", [{"q": ["?"], "a": "1", "d": {"e": 1}, "n": [["1"]]}])
+    listed = written(tmp_path / "y.jsonl", [{"q": ["?"], "a": "1", "d": {"e": 1}, "n": [["1"]]}])
     for question, answer, solution in ("qaa", "ada", "naa", "ana", "aaq"):
         columns = {"question": question, "answer": answer, "solution": solution}
         with pytest.raises(TableError, match=r"column '[dnq]' holds lists"):
@@ -126,14 +119,8 @@ OLYMPIAD: list[tuple[Any, str | None, str | None, str]] = [
 
 def olympiad(path: Path, rows: list[dict[str, Any]]) -> FileSet:
     """Rows in a file of the kind of ``path``."""
-    if path.suffix == ".parquet":
-        pl.DataFrame(rows, schema_overrides={"final_answer": pl.List(pl.String)}).write_parquet(
-            path
-        )
-    else:
-        jsonl(path, rows)
-    return FileSet(path=str(path), question="question", answer="final_answer", unit="unit",
-                   error="error", id="id")  # fmt: skip
+    columns = {"question": "question", "answer": "final_answer", "unit": "unit", "error": "error"}
+    return FileSet(path=str(written(path, rows)), id="id", **columns)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
@@ -172,14 +159,13 @@ def test_answers_that_are_texts_in_some_rows_and_lists_in_others(tmp_path: Path)
         {"q": "b", "a": [2, "3"]},
         {"q": "c", "a": 4.5},
     ]
-    spec = FileSet(path=str(jsonl(tmp_path / "x.jsonl", rows)), question="q", answer="a")
+    spec = FileSet(path=str(written(tmp_path / "x.jsonl", rows)), question="q", answer="a")
     golds = load(spec)[0].select("question", "answer").iter_rows()
     assert dict(golds) == {"a": "1", "b": '{"final_answer": ["2", "3"]}', "c": "4.5"}
     (tmp_path / "y.csv").write_text("q,a\nd,5\n")
     both = spec.model_copy(update={"path": [str(tmp_path / "x.jsonl"), str(tmp_path / "y.csv")]})
     assert sorted(load(both)[0]["question"]) == ["a", "b", "c", "d"]
-    numbers = pl.DataFrame({"q": ["e", "f"], "a": [[1, 2], [3]]})
-    numbers.write_parquet(tmp_path / "z.parquet")
+    written(tmp_path / "z.parquet", [{"q": "e", "a": [1, 2]}, {"q": "f", "a": [3]}])
     table, _ = load(spec.model_copy(update={"path": str(tmp_path / "z.parquet")}))
     assert set(table["answer"]) == {'{"final_answer": ["1", "2"]}', "3"}
 
@@ -195,8 +181,8 @@ def test_a_tolerance_that_is_none_is_told(tmp_path: Path, error: str) -> None:
 
 def test_the_order_is_seeded_and_a_larger_set_keeps_it(tmp_path: Path) -> None:
     rows = [{"id": f"q{i}", "q": f"Question {i}"} for i in range(50)]
-    small = load(FileSet(path=str(jsonl(tmp_path / "s.jsonl", rows[:30])), question="q", id="id"))
-    large = load(FileSet(path=str(jsonl(tmp_path / "l.jsonl", rows)), question="q", id="id"))
+    small = load(FileSet(path=str(written(tmp_path / "s.jsonl", rows[:30])), question="q", id="id"))
+    large = load(FileSet(path=str(written(tmp_path / "l.jsonl", rows)), question="q", id="id"))
     kept = large[0].join(small[0], on="problem_id", how="semi", maintain_order="left")
     assert kept["problem_id"].equals(small[0]["problem_id"])
     assert large[0]["problem_id"].to_list() != [row["id"] for row in rows]
@@ -207,8 +193,7 @@ def test_only_rows_that_are_asked_for(tmp_path: Path) -> None:
         {"q": f"{language} {level} {done}?", "language": language, "level": level, "done": done}
         for language in ("en", "zh", None) for level in (1, 2, 3) for done in (True, False)
     ]  # fmt: skip
-    pl.DataFrame(rows).write_parquet(tmp_path / "x.parquet")
-    for path in (jsonl(tmp_path / "x.jsonl", rows), tmp_path / "x.parquet"):
+    for path in (written(tmp_path / "x.jsonl", rows), written(tmp_path / "x.parquet", rows)):
         spec = {"path": str(path), "question": "q",
                 "where": {"language": "en", "level": [2, "3"], "done": True}}  # fmt: skip
         table, _ = load(FileSet.model_validate(spec))
@@ -227,15 +212,15 @@ def test_a_context_goes_before_its_question(tmp_path: Path) -> None:
         {"q": "Two?", "c": "Let $x=2$."},
         {"q": "Three?", "c": " "},
     ]
-    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    path = str(written(tmp_path / "x.jsonl", rows))
     table, _ = load(FileSet(path=path, question="q", context="c"))
     assert set(table["question"]) == {"One?", "Let $x=2$.\n\nTwo?", "Three?"}
 
 
 def test_several_sets_as_one(tmp_path: Path) -> None:
-    gsm8k = FileSet(path=str(jsonl(tmp_path / "g.jsonl", GSM8K)), question="question",
+    gsm8k = FileSet(path=str(written(tmp_path / "g.jsonl", GSM8K)), question="question",
                     answer="answer", answer_from="after-hashes")  # fmt: skip
-    math = FileSet(path=str(jsonl(tmp_path / "m.jsonl", MATH)), question="problem",
+    math = FileSet(path=str(written(tmp_path / "m.jsonl", MATH)), question="problem",
                    answer="solution", answer_from="last-box", level="level")  # fmt: skip
     both = PartsSet(parts={"gsm8k": gsm8k, "math": math, "more": AbacusSet(kind="easy", count=3)})
     table, schema = load(both)
@@ -270,14 +255,14 @@ def test_a_row_that_cannot_be_read_is_numbered(tmp_path: Path) -> None:
 
 def test_a_column_that_lines_leave_out_is_empty_there(tmp_path: Path) -> None:
     rows = [{"q": f"{k}?", **({"s": "easy"} if k == 7 else {})} for k in range(20)]
-    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    path = str(written(tmp_path / "x.jsonl", rows))
     table, _ = load(FileSet(path=path, question="q", subject="s"))
     assert table["subject"].null_count() == 19
 
 
 def test_blank_documents_are_left_out_and_blank_questions_refused(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"t": "One."}, {"t": " \n"}, {"t": None}, {"t": "Four."}]
-    path = str(jsonl(tmp_path / "x.jsonl", rows))
+    path = str(written(tmp_path / "x.jsonl", rows))
     assert sorted(load(FileSet(path=path, text="t"))[0]["document_id"]) == ["0000000", "0000003"]
     with pytest.raises(
         TableError, match=r"2 of 4 rows have no question in column 't'.*: rows 2, 3\."
@@ -347,33 +332,3 @@ def test_more_than_is_shipped_is_refused_before_any_job(part: AbacusSet, message
     for read in (files, load):
         with pytest.raises(TableError, match=message):
             read(PartsSet(parts={"a": part}))
-
-
-OLYMPIADBENCH = {"question": "question", "answer": "final_answer", "unit": "unit",
-                 "error": "error", "id": "id", "subject": "subfield"}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("file", "spec", "rows"),
-    [
-        ("gsm8k/train.jsonl", {"question": "question", "answer": "answer",
-                               "answer_from": "after-hashes"}, 1),
-        ("math500/test.jsonl", {"question": "problem", "answer": "answer", "id": "unique_id"}, 1),
-        ("MATH/train/*/*.json", {"question": "problem", "answer": "solution",
-                                 "answer_from": "last-box"}, 10),
-        ("olympiadbench/OE_TO_maths_en_COMP.jsonl", OLYMPIADBENCH, 10),
-        ("olympiadbench/OE_TO_maths_en_COMP.json", OLYMPIADBENCH, 10),
-        ("hf-shapes/Hothan__OlympiadBench.OE_TO_maths_en_COMP.train.parquet", OLYMPIADBENCH, 10),
-        ("c4/en/*.json.gz", {"text": "text"}, 1),
-        ("dclm-baseline-1.0/*.jsonl.zst", {"text": "text"}, 1),
-        ("wikipedia/20231101.en/*.parquet", {"text": "text", "id": "id"}, 1),
-    ],
-)  # fmt: skip
-def test_true_upstream_files(file: str, spec: dict[str, str], rows: int) -> None:
-    """Read real rows where the folder SSGR_SHARED_DATA names is present; else there are none."""
-    folder = os.environ.get("SSGR_SHARED_DATA")
-    if folder:
-        table, schema = load(FileSet.model_validate({"path": f"{folder}/raw/{file}", **spec}))
-        assert len(schema.validate(table)) >= rows
-        if "answer" in spec:
-            assert table["answer"].null_count() == 0

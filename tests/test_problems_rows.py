@@ -1,32 +1,18 @@
 """What stands against the rows of a file: every kind at once, with file, row and column."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
+from local_hub import written
 from ssgr.config import FileSet
 from ssgr.errors import TableError
 from ssgr.problems import load
 
 FIGURES = ("12 + 7", "5!", "4 5 6 10", "1,2,3,4", "3/4", "...", "-x", "2e")
 KINDS = ("parquet", "csv", "jsonl", "json")
-
-
-def written(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """The rows in a file of the kind that its name says, missing cells as pandas writes them."""
-    if path.suffix == ".parquet":
-        pl.DataFrame(rows, strict=False).write_parquet(path)
-    elif path.suffix == ".csv":
-        pl.DataFrame(rows, strict=False).write_csv(path)
-    elif path.suffix == ".json":
-        path.write_text(json.dumps(rows))
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def refused(*paths: Path, **columns: Any) -> str:

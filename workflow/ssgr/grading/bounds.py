@@ -29,14 +29,6 @@ _DOMAIN = re.compile(
     r"(?<![a-zA-Z\\])[a-zA-Z](?:\s*,\s*[a-zA-Z]){0,3}\s*(?:\\in(?![a-zA-Z])\s*\\mathbb\s*\{?\s*(?P<set>[CNQRZ])\s*\}?"
     r"(?P<part>[\^_]\{?[^{}\s]{1,5}\}?)?|\\text\s*\{\s*is an(?:y| arbitrary)? integer\s*\})\s*\)?$"
 )
-_TURNED = {
-    ">": "<",
-    "\\gt": "<",
-    "\\ge": "\\le",
-    "\\geq": "\\le",
-    "\\geqslant": "\\le",
-    "\\geqq": "\\le",
-}
 _SET_SIGN = r"\\(?:cup|cap|setminus)(?![a-zA-Z])"
 _CLOSER = re.compile(rf"\[(?=\s*(?:$|{_SET_SIGN}|=|\\text|,\s*(?:\\left\s*)?\]))|(?<=\\right)\s*\[")
 _OPENER = re.compile(

@@ -116,15 +116,14 @@ def _same(gold: Any, answer: Any) -> bool:
 
 
 def same_expression(gold: Any, answer: Any) -> bool:
-    """Take the place of math-verify's ``sympy_symbolic_eq``: simplify what may be equal only."""
-    return not differ(gold, answer) and bool(_simplify_alike(gold, answer))
+    """Take the place of math-verify's ``sympy_symbolic_eq``: simplify what may be equal only.
 
-
-def differ(gold: Any, answer: Any) -> bool:
-    """Whether two expressions are shown to differ: where their letters are positive numbers."""
-    if not (isinstance(gold, Expr) and isinstance(answer, Expr)):
+    Expressions differ if they do where their letters are positive numbers.
+    """
+    both = isinstance(gold, Expr) and isinstance(answer, Expr)
+    if both and far_apart(value_at(gold), value_at(answer)):
         return False
-    return far_apart(*(value_at(side) for side in (gold, answer)))
+    return bool(_simplify_alike(gold, answer))
 
 
 def far_apart(one: complex | None, other: complex | None) -> bool:

@@ -209,21 +209,15 @@ def _is_union(parts: Parts) -> bool:
 
 def _flat(parts: Parts) -> list[str]:
     r"""The parts of a list, those with ``\pm`` as two, and of a union, a set as its points."""
-    if parts.opening == "union":
-        inside = [parse_parts(part) for part in parts.parts]
-        return [
-            point
-            for part, points in zip(parts.parts, inside, strict=True)
-            for point in (points.parts if points and points.opening == "{" else (part,))
-        ]
-    if parts.opening not in ("", "{"):
+    union = parts.opening == "union"
+    if parts.opening not in ("", "{") and not union:
         return list(parts.parts)
-    inner = [parse_parts(part) if "\\pm" in part else None for part in parts.parts]
-    return [
-        one
-        for part, both in zip(parts.parts, inner, strict=True)
-        for one in (both.parts if both and both.opening == "" else (part,))
-    ]
+    flat: list[str] = []
+    for part in parts.parts:
+        inner = parse_parts(part) if union or "\\pm" in part else None
+        taken_apart = inner and inner.opening == ("{" if union else "")
+        flat += inner.parts if inner and taken_apart else (part,)
+    return flat
 
 
 def _same_sides(gold: str, answer: str, conventions: Conventions, depth: int) -> bool:

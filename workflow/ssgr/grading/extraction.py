@@ -14,9 +14,6 @@ from ssgr.grading.boxes import last_box as last_box
 from ssgr.grading.characters import CHARACTERS
 from ssgr.grading.prose import final_expression
 
-LONGEST_RESPONSE = 2_000_000
-"""Characters, from the end, that are searched for an answer (32k tokens have about 150,000)."""
-
 _BOX_BEGINS = re.compile(r"boxed\s*\{")
 _WRAPPED_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 _BOXED_LETTER = re.compile(r"\(?([A-Za-z])(?:[).:].*)?", re.DOTALL)
@@ -93,11 +90,3 @@ def find_pattern(text: str, conventions: Conventions = DEFAULT) -> str | None:
     """Return the last match of `Conventions.pattern`, or of its first group."""
     found = deque(re.finditer(conventions.pattern, text), maxlen=1)
     return (found[0][1] if found[0].re.groups else found[0][0]) if found else None
-
-
-def answer_text(
-    response: str, think_close: str | None = "</think>", think_open: str | None = None
-) -> str | None:
-    """Return the end of `after_thinking` that is searched for the answer."""
-    text = after_thinking(response, think_close, think_open)
-    return None if text is None else text[-LONGEST_RESPONSE:]

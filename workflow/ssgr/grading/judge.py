@@ -8,11 +8,13 @@ import re
 import time
 
 from ssgr.config.conventions import DEFAULT, Conventions
-from ssgr.grading.extraction import answer_text
+from ssgr.grading.extraction import after_thinking
 from ssgr.grading.golds import read_gold
 from ssgr.grading.methods import find_method
 from ssgr.grading.verdict import Verdict, VerdictName
 
+LONGEST_RESPONSE = 2_000_000
+"""Characters, from the end, that are searched for an answer (32k tokens have about 150,000)."""
 LONGEST = 5000
 """Characters of the longest answer that is looked at; a longer one is right only if it is the
 gold, letter by letter."""
@@ -35,8 +37,10 @@ def extract(
     conventions') and it has no ``think_open`` either.
     """
     required = (thinking or conventions.thinking) == "required"
-    text = answer_text(response, think_close, None if required else think_open)
-    return None if text is None else find_method(method).extract(text, conventions)
+    text = after_thinking(response, think_close, None if required else think_open)
+    if text is None:
+        return None
+    return find_method(method).extract(text[-LONGEST_RESPONSE:], conventions)
 
 
 def judge_quickly(

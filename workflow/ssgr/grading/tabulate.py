@@ -1,6 +1,6 @@
 """Grade a table of responses: one verdict and the measured quality of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -9,7 +9,7 @@ from ssgr.config.conventions import DEFAULT, Conventions
 from ssgr.errors import TableError
 from ssgr.grading.judge import extract
 from ssgr.grading.methods import find_method
-from ssgr.grading.quality import Quality, measure
+from ssgr.grading.quality import measure
 from ssgr.grading.verdict import Verdict
 from ssgr.grading.workers import Pair, judge_pairs
 from ssgr.storage.tables import Grades
@@ -56,7 +56,15 @@ def grade(
     if responses.is_empty():
         return Grades.create_empty()
     golds = _golds(responses, problems)
-    rows = _rows(responses)
+    rows = responses.sort("problem_id", "sample").select(
+        "problem_id",
+        "sample",
+        pl.col("prompt_token_ids").list.len().alias("prompt_tokens"),
+        "tokens",
+        "text",
+        "token_ids",
+        "finish_reason",
+    )
     pairs = [
         (golds[problem_id], extract(text, method, think_close, rules))
         for problem_id, text in rows.select("problem_id", "text").iter_rows()
@@ -69,34 +77,27 @@ def grade(
         workers=workers,
         known=earlier,
     )
-    qualities = (
-        measure(
-            text,
-            token_ids.to_numpy(),
-            finished=reason == "stop",
-            has_answer=answer is not None,
-            think_open=think_open,
-            think_close=think_close,
-            join_boxes=rules.boxes == "joined",
+    judged = [
+        vars(verdicts[pair])
+        | vars(
+            measure(
+                text,
+                token_ids.to_numpy(),
+                finished=reason == "stop",
+                has_answer=pair[1] is not None,
+                think_open=think_open,
+                think_close=think_close,
+                join_boxes=rules.boxes == "joined",
+            )
         )
-        for (_, answer), text, token_ids, reason in zip(
+        for pair, text, token_ids, reason in zip(
             pairs, rows["text"], rows["token_ids"], rows["finish_reason"], strict=True
         )
-    )
-    return _table(rows, (verdicts[pair] for pair in pairs), qualities)
-
-
-def _rows(responses: pl.DataFrame) -> pl.DataFrame:
-    """Return what grading needs of the responses, in the order of the grades."""
-    return responses.sort("problem_id", "sample").select(
-        "problem_id",
-        "sample",
-        pl.col("prompt_token_ids").list.len().alias("prompt_tokens"),
-        "text",
-        "token_ids",
-        "finish_reason",
-        "tokens",
-    )
+    ]
+    graded = pl.concat(
+        [rows[:, :4], pl.DataFrame(judged, infer_schema_length=None)], how="horizontal"
+    ).with_columns(correct=pl.col("verdict") == "correct")
+    return Grades.cast(graded.select(Grades.column_names()))
 
 
 def _golds(responses: pl.DataFrame, problems: pl.DataFrame) -> dict[str, str]:
@@ -121,24 +122,3 @@ def _golds(responses: pl.DataFrame, problems: pl.DataFrame) -> dict[str, str]:
 def _named(problem_ids: list[str]) -> str:
     shown = ", ".join(problem_ids[:SHOWN]) + (", ..." if len(problem_ids) > SHOWN else "")
     return f"{len(problem_ids)} problem(s) ({shown})"
-
-
-def _table(
-    rows: pl.DataFrame, verdicts: Iterable[Verdict], qualities: Iterable[Quality]
-) -> pl.DataFrame:
-    judged = pl.DataFrame(
-        [
-            {
-                "extracted": verdict.extracted,
-                "verdict": verdict.verdict,
-                "correct": verdict.verdict == "correct",
-                "method": verdict.method,
-                "milliseconds": verdict.milliseconds,
-                **vars(quality),
-            }
-            for verdict, quality in zip(verdicts, qualities, strict=True)
-        ],
-        infer_schema_length=None,
-    )
-    keys = rows.select("problem_id", "sample", "prompt_tokens", "tokens")
-    return Grades.cast(pl.concat([keys, judged], how="horizontal").select(Grades.column_names()))

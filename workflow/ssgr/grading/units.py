@@ -2,62 +2,24 @@
 
 import re
 
-SYNONYMS = {
-    "mm": "millimeter millimetre",
-    "cm": "centimeter centimetre",
-    "m": "meter metre",
-    "km": "kilometer kilometre",
-    "in": "inch inches",
-    "ft": "foot feet",
-    "yd": "yard",
-    "mi": "mile",
-    "mg": "milligram",
-    "g": "gram gm",
-    "kg": "kilogram",
-    "lb": "pound lbs",
-    "oz": "ounce",
-    "ml": "milliliter millilitre mL",
-    "l": "liter litre L",
-    "gal": "gallon",
-    "ms": "millisecond",
-    "s": "second sec",
-    "min": "minute",
-    "h": "hour hr",
-    "day": "days",
-    "week": "weeks",
-    "month": "months",
-    "year": "years yr",
-    "$": "dollar USD buck",
-    "cent": "cents ¢",
-    "€": "euro EUR",
-    "£": "GBP",
-    "¥": "yen JPY",
-    "₹": "rupee INR",
-    "penny": "pennies",
-    "pence": "pence",
-    "peso": "pesos",
-    "yuan": "CNY",
-    "franc": "CHF",
-    "nickel": "nickels",
-    "dime": "dimes",
-    "N": "newton",
-    "J": "joule",
-    "W": "watt",
-    "V": "volt",
-    "Pa": "pascal",
-    "Hz": "hertz",
-    "K": "kelvin",
-    "degC": "celsius",
-    "degF": "fahrenheit",
-    "mph": "mph",
-    "rad": "radian radians",
-    "a.m.": "am AM",
-    "p.m.": "pm PM",
-}
+_UNITS = """
+mm millimeter millimetre, cm centimeter centimetre, m meter metre, km kilometer kilometre
+in inch inches, ft foot feet, yd yard, mi mile
+mg milligram, g gram gm, kg kilogram, lb pound lbs, oz ounce
+ml milliliter millilitre mL, l liter litre L, gal gallon
+ms millisecond, s second sec, min minute, h hour hr, day days, week weeks, month months
+year years yr, a.m. am AM, p.m. pm PM
+$ dollar USD buck, cent cents ¢, € euro EUR, £ GBP, ¥ yen JPY, ₹ rupee INR
+penny pennies, pence pence, peso pesos, yuan CNY, franc CHF, nickel nickels, dime dimes
+N newton, J joule, W watt, V volt, Pa pascal, Hz hertz
+K kelvin, degC celsius, degF fahrenheit, mph mph, rad radian radians
+"""
+SYNONYMS = {unit: names for unit, *names in map(str.split, re.split(r"[,\n]", _UNITS.strip()))}
+"""Other names of each unit; the plural with s need not be among them."""
 KNOWN = {
     form: unit
     for unit, names in SYNONYMS.items()
-    for name in (unit, *names.split())
+    for name in (unit, *names)
     for form in (name, f"{name}s")
 } | {"in": "in", "Nm": "N m", "kWh": "kWh"}
 BARE = {name for name in KNOWN if len(name) > 1} | {"N"}

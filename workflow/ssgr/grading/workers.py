@@ -98,15 +98,6 @@ def _in_children(
     return verdicts | again
 
 
-def judge_alone(
-    gold: str, answer: str, conventions: Conventions = DEFAULT, time_limit: float = 5.0
-) -> Verdict:
-    """Judge one pair by math-verify, within ``time_limit`` seconds by the clock."""
-    with _LOCK:
-        limits = Limits(time_limit, time_limit, time_limit)
-        return _ask(_crew(1, MEMORY_LIMIT), [(gold, answer)], conventions, limits)[gold, answer]
-
-
 def _ask(
     crew: list[ChildProcess],
     pairs: list[tuple[str, str]],
@@ -211,7 +202,10 @@ def judge(
     quick = judge_quickly(gold, answer, method, conventions)
     if quick is not None:
         return quick
-    return judge_alone(gold, answer or "", conventions, time_limit)
+    pair = gold, answer or ""
+    limits = Limits(time_limit, time_limit, time_limit)
+    with _LOCK:
+        return _ask(_crew(1, MEMORY_LIMIT), [pair], conventions, limits)[pair]
 
 
 def judge_response(

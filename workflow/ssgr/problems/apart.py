@@ -140,9 +140,6 @@ def _columns(table: pl.DataFrame) -> tuple[str, str]:
 def _split(
     table: pl.DataFrame, key: str, rows: list[tuple[object, ...]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    schema = dict(zip(Dropped.column_names(), _TYPES, strict=True))
+    schema = dict.fromkeys(Dropped.column_names(), pl.String) | {"overlap": pl.Float64}
     dropped = pl.DataFrame(rows, schema=schema, orient="row")
     return table.filter(~pl.col(key).is_in(dropped["id"].implode())), dropped
-
-
-_TYPES = (pl.String, pl.String, pl.String, pl.String, pl.Float64)

@@ -39,51 +39,41 @@ def fetch(repo: str, revision: str, *files: str) -> Fetched:
 
 def _download(repo: str, revision: str, file: str) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
-    what = f"{file} of the data set {repo} at revision {revision}"
     try:
         return Path(hf_hub_download(repo, file, repo_type="dataset", revision=revision))
-    except GatedRepoError as error:
-        raise TableError(_gated(repo, what)) from error
-    except LocalEntryNotFoundError as error:  # an EntryNotFoundError too
-        raise TableError(_out_of_reach(repo, revision, file, what)) from error
-    except RevisionNotFoundError as error:
-        raise TableError(
-            f"{what}: there is no such revision. Check the entry's `revision`."
-        ) from error
-    except EntryNotFoundError as error:
-        raise TableError(f"{what}: there is no such file. Check the entry's `files`.") from error
-    except RepositoryNotFoundError as error:
-        raise TableError(
-            f"{what}: there is no such data set, or it is private and you are not logged in "
-            "(`hf auth login`, or the variable HF_TOKEN). Check the entry's `repo`."
-        ) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise TableError(f"{what} cannot be fetched: {error}") from error
+    except (EntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        what = f"{file} of the data set {repo} at revision {revision}"
+        raise TableError(f"{what}{_reason(error, repo, revision, file)}") from error
 
 
-def _gated(repo: str, what: str) -> str:
-    from huggingface_hub import constants
+def _reason(error: Exception, repo: str, revision: str, file: str) -> str:
+    """Why a file could not be fetched, and what to do."""
+    from huggingface_hub import constants, errors
 
-    return (
-        f"{what}: its authors grant access person by person. Accept their conditions at "
-        f"{constants.ENDPOINT}/datasets/{repo}, then log in with `hf auth login` (or set HF_TOKEN "
-        "to a token of yours that may read gated repositories), and run again."
-    )
-
-
-def _out_of_reach(repo: str, revision: str, file: str, what: str) -> str:
-    return (
-        f"{what} is not in the hub's cache, and the hub cannot be reached from here (no network, "
-        f"or HF_HUB_OFFLINE is set). Where it can: `hf download --repo-type dataset --revision "
-        f"{revision} {repo} {file}`, and bring the cache here (HF_HOME names it); or take the file "
-        "itself with `loader: file`."
-    )
+    match error:
+        case errors.GatedRepoError():  # a RepositoryNotFoundError too
+            return (
+                ": its authors grant access person by person. Accept their conditions at "
+                f"{constants.ENDPOINT}/datasets/{repo}, then log in with `hf auth login` (or set "
+                "HF_TOKEN to a token of yours that may read gated repositories), and run again."
+            )
+        case errors.LocalEntryNotFoundError():  # an EntryNotFoundError too
+            return (
+                " is not in the hub's cache, and the hub cannot be reached from here (no network, "
+                "or HF_HUB_OFFLINE is set). Where it can: `hf download --repo-type dataset "
+                f"--revision {revision} {repo} {file}`, and bring the cache here (HF_HOME names "
+                "it); or take the file itself with `loader: file`."
+            )
+        case errors.RevisionNotFoundError():
+            return ": there is no such revision. Check the entry's `revision`."
+        case errors.EntryNotFoundError():
+            return ": there is no such file. Check the entry's `files`."
+        case errors.RepositoryNotFoundError():
+            return (
+                ": there is no such data set, or it is private and you are not logged in "
+                "(`hf auth login`, or the variable HF_TOKEN). Check the entry's `repo`."
+            )
+        case _:
+            return f" cannot be fetched: {error}"
