@@ -1,6 +1,6 @@
 """Made-up benchmarks with the responses and grades of checkpoints, for tests of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -58,3 +58,29 @@ def write_source(results: Path, source: str, count: int) -> None:
         empty = {name: pl.lit(None, dtype=pl.String) for name in ("solution", "answer", "subject",
                  "level")}  # fmt: skip
         tables.write(table.with_columns(**empty), tables.Problems, path)
+
+
+def problems_table(answers: Mapping[str, str | None]) -> pl.DataFrame:
+    """Return problems with these answers, of no subject or level."""
+    names = tables.Problems.column_names()
+    rows = [{"problem_id": name, "question": "?", "answer": answers[name]} for name in answers]
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String))
+
+
+def responses_table(rows: Iterable[tuple[str, int, str, str]]) -> pl.DataFrame:
+    """Return responses of (problem_id, sample, text, finish_reason), a token a character."""
+    return pl.DataFrame(
+        [
+            {
+                "problem_id": problem_id,
+                "sample": sample,
+                "prompt_token_ids": [1],
+                "token_ids": list(range(len(text))),
+                "text": text,
+                "finish_reason": reason,
+                "tokens": len(text),
+                "mean_logprob": None,
+            }
+            for problem_id, sample, text, reason in rows
+        ]
+    )

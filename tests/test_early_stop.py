@@ -15,7 +15,7 @@ from benchmarks.early_stop import POINTS, both, same_selection
 from conftest import graded_pool
 from ssgr.config import Budget, Filters, Pool, Sampling
 from ssgr.errors import SelectionError
-from ssgr.grading.online import Judged, Referee
+from ssgr.grading.online import Judged, OnlineGrader
 from ssgr.sampling import Prompt, Response
 from ssgr.sampling.scheduler import Desk
 from ssgr.selection.early_stop import Demand, Needs, Outcome, joined, needs, outcomes, settled
@@ -30,7 +30,7 @@ TAUS = ["0.00", "0.25", "0.50", "0.75", "0.80", "1.00", "0.30..0.70", "0.50..0.9
 POINT = st.tuples(st.sampled_from(TAUS), st.sampled_from(sorted(LENGTH_RULES)))
 
 
-class SlowReferee(Referee):
+class SlowGrader(OnlineGrader):
     """SIMULATED: knows every outcome, and tells them late, some at a time."""
 
     def __init__(self, known: dict[str, list[Outcome | None]], rng: Random) -> None:
@@ -61,15 +61,15 @@ def draw(
     """What a desk lets a SIMULATED engine draw, which finishes requests in any order."""
     problem_ids = graded["problem_id"].unique(maintain_order=True).to_list()
     there = sorted(known)
-    referee = SlowReferee(outcomes(graded, asked.filters, n), rng)
+    grader = SlowGrader(outcomes(graded, asked.filters, n), rng)
     if there:
-        referee.submit(_keys(there))
+        grader.submit(_keys(there))
     desk = Desk(
         [Prompt(problem_id, (1,)) for problem_id in problem_ids],
         n,
         known=there,
         needs=asked,
-        referee=referee,
+        grader=grader,
         table=lambda responses: _keys([(r.problem_id, r.sample) for r in responses]),
     )
     drawn: list[Key] = []

@@ -16,27 +16,17 @@ from ssgr.pool import receipts, store
 from ssgr.pool.shards import Asked
 from ssgr.storage.provenance import closure, describe
 from ssgr.storage.tables import Grades, Problems, Responses, write
+from synthetic_answers import problems_table, responses_table
 
-PROBLEMS = pl.DataFrame({"problem_id": ["a", "b"], "question": ["?", "?"], "answer": ["x+1", "7"]})
+PROBLEMS = problems_table({"a": "x+1", "b": "7"})
 ANSWERS = {"a": ["1+x", "x+2", "x+2"], "b": ["7", "8"]}
 
 
 def responses() -> pl.DataFrame:
-    rows = [
-        (problem_id, sample, rf"</think>\boxed{{{answer}}}")
+    return responses_table(
+        (problem_id, sample, rf"</think>\boxed{{{answer}}}", "stop")
         for problem_id, answers in ANSWERS.items()
         for sample, answer in enumerate(answers)
-    ]
-    return pl.DataFrame(
-        {
-            "problem_id": [row[0] for row in rows],
-            "sample": [row[1] for row in rows],
-            "prompt_token_ids": [[1]] * len(rows),
-            "token_ids": [[1, 2]] * len(rows),
-            "text": [row[2] for row in rows],
-            "finish_reason": ["stop"] * len(rows),
-            "tokens": [2] * len(rows),
-        }
     )
 
 
@@ -127,9 +117,7 @@ class Regrading:
         """Of the last response to problem a, ``text`` is the text."""
         self.folder, self.pool = folder, folder / "pool"
         self.key = "model=small/source=sums/sampling=n3"
-        nothing = pl.lit(None, dtype=pl.String)
-        problems = PROBLEMS.with_columns(solution=nothing, subject=nothing, level=nothing)
-        write(problems, Problems, folder / "problems.parquet", "{}")
+        write(PROBLEMS, Problems, folder / "problems.parquet", "{}")
         asked = Asked.of(PROBLEMS)
         part = self.pool / "responses" / self.key / "000000.parquet"
         facts = {
@@ -138,10 +126,7 @@ class Regrading:
             "resumed": 0, "gpus": 0, "versions": {},
         }  # fmt: skip
         last = (pl.col("problem_id") == "a") & (pl.col("sample") == 2)
-        rows = responses().with_columns(
-            text=pl.when(last).then(pl.lit(text)).otherwise("text"),
-            mean_logprob=pl.lit(None, dtype=pl.Float64),
-        )
+        rows = responses().with_columns(text=pl.when(last).then(pl.lit(text)).otherwise("text"))
         store.publish(Responses.cast(rows), Responses, part, "{}", store.ResponsesReceipt, **facts)
         receipt = store.read_receipt(part, store.ResponsesReceipt)
         sampled = receipts.SampledShard(parts=(receipts.refer(self.pool, part, receipt),))

@@ -14,7 +14,6 @@ from resource import RUSAGE_CHILDREN, getrusage
 from time import monotonic, process_time
 from typing import Any
 
-import polars as pl
 import psutil
 import pytest
 
@@ -33,12 +32,11 @@ from ssgr.grading import (
 from ssgr.grading.process import ChildProcess, Limits
 from ssgr.grading.workers import judge_pairs
 from ssgr.storage.tables import Grades
+from synthetic_answers import problems_table, responses_table
 
 judging = importlib.import_module("ssgr.grading.judge")  # the name is that of its function, too
-SLOW = (
-    "x+1",
-    "x+7",
-)  # a pair that only a child can judge; harmless, a stand-in judge makes it slow
+SLOW = ("x+1", "x+7")
+"""A pair that only a child can judge; harmless, a stand-in judge makes it slow."""
 SPIN = "any(iter(int, 1))"
 """Computes for ever, within one call of C, as a library does that multiplies huge numbers."""
 
@@ -197,10 +195,19 @@ def test_a_silent_child_is_stopped_from_outside(monkeypatch: pytest.MonkeyPatch)
     assert judge("x+8", "8+x").verdict == "correct"
 
 
-def test_children_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("raise ImportError('no math-verify here') #", "math-verify"),
+        ("print('{}', flush=True); raise SystemExit #", "ended before they had read a question"),
+    ],
+)
+def test_children_that_cannot_start_or_end_at_once_are_an_error(
+    program: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workers.close()
-    monkeypatch.setattr(process, "PROGRAM", "raise ImportError('no math-verify here') #")
-    with pytest.raises(SsgrError, match="math-verify"):
+    monkeypatch.setattr(process, "PROGRAM", program)
+    with pytest.raises(SsgrError, match=said):
         judge_pairs([("x+1", "1+x")])
 
 
@@ -249,13 +256,6 @@ def test_a_wrong_that_took_much_memory_is_doubtful(
     taken = workers.MEMORY_LIMIT // 2  # address space only: no page of it is touched
     children_that(f"bytearray({taken}) and {said!r}", monkeypatch, on=SLOW[1])
     assert judge_pairs([SLOW], time_limit=300.0)[SLOW].verdict == verdict
-
-
-def test_children_that_end_at_once_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers.close()
-    monkeypatch.setattr(process, "PROGRAM", "print('{}', flush=True); raise SystemExit #")
-    with pytest.raises(SsgrError, match="ended before they had read a question"):
-        judge_pairs([("x+1", "1+x")])
 
 
 def test_a_program_without_a_main_guard_can_grade(tmp_path: Path) -> None:
@@ -374,34 +374,6 @@ def test_mutated_answers() -> None:
 # --- tables -------------------------------------------------------------------------------------
 
 
-def problems_table(answers: dict[str, str | None]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "problem_id": list(answers),
-            "question": ["?"] * len(answers),
-            "answer": list(answers.values()),
-        }
-    )
-
-
-def responses_table(rows: list[tuple[str, int, str, str]]) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            {
-                "problem_id": problem_id,
-                "sample": sample,
-                "prompt_token_ids": [1],
-                "token_ids": list(range(len(text))),
-                "text": text,
-                "finish_reason": reason,
-                "tokens": len(text),
-                "mean_logprob": None,
-            }
-            for problem_id, sample, text, reason in rows
-        ]
-    )
-
-
 def test_grade_gives_one_valid_row_per_response_in_order() -> None:
     responses = responses_table(
         [
@@ -436,13 +408,16 @@ def test_grade_by_letter_and_of_nothing() -> None:
     assert grade(responses.clear(), problems_table({"a": "C"})).schema == grades.schema
 
 
-def test_a_problem_without_an_answer_is_named() -> None:
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"a": "4", "lost": None}, r"1 problem\(s\) \(lost\) without an answer"),
+        ({"a": "4"}, r"\(lost\).*not in the table of problems"),
+    ],
+)
+def test_a_problem_without_an_answer_or_a_row_is_named(
+    answers: dict[str, str | None], said: str
+) -> None:
     responses = responses_table([("a", 0, "", "stop"), ("lost", 0, "", "stop")])
-    with pytest.raises(TableError, match=r"1 problem\(s\) \(lost\) without an answer"):
-        grade(responses, problems_table({"a": "4", "lost": None}))
-
-
-def test_a_response_of_an_unknown_problem_is_named() -> None:
-    responses = responses_table([("a", 0, "", "stop"), ("stray", 0, "", "stop")])
-    with pytest.raises(TableError, match=r"\(stray\).*not in the table of problems"):
-        grade(responses, problems_table({"a": "4"}))
+    with pytest.raises(TableError, match=said):
+        grade(responses, problems_table(answers))

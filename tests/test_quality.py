@@ -132,17 +132,20 @@ def test_different_boxes(answer: str, different: int, joined: int) -> None:
     assert different_boxes(answer, join=True) == joined
 
 
-def test_only_boxes_after_the_thinking_count() -> None:
-    quality = measure(
-        r"try \boxed{1}, \boxed{2}</think>\boxed{3}", ids([1]), finished=True, has_answer=True
-    )
-    assert quality.closed and quality.different_boxes == 1
-    quality = measure(r"try \boxed{1}, \boxed{2}", ids([1]), finished=False, has_answer=False)
-    assert not quality.closed and quality.different_boxes == 0 and quality.tokens_after_box is None
-    quality = measure(
-        r"\boxed{1}, so \boxed{2}", ids([1]), finished=True, has_answer=True, think_close=""
-    )
-    assert quality.closed and quality.different_boxes == 2
+@pytest.mark.parametrize(
+    ("text", "think_close", "closed", "boxes"),
+    [
+        (r"try \boxed{1}, \boxed{2}</think>\boxed{3}", "</think>", True, 1),
+        (r"try \boxed{1}, \boxed{2}", "</think>", False, 0),
+        (r"\boxed{1}, so \boxed{2}", "", True, 2),
+    ],
+)
+def test_only_boxes_after_the_thinking_count(
+    text: str, think_close: str, closed: bool, boxes: int
+) -> None:
+    quality = measure(text, ids([1]), finished=closed, has_answer=closed, think_close=think_close)
+    assert (quality.closed, quality.different_boxes) == (closed, boxes)
+    assert (quality.tokens_after_box is None) == (boxes == 0)
 
 
 def test_text_after_the_box_and_after_the_end() -> None:

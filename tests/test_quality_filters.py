@@ -4,7 +4,7 @@ import gzip
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,13 +33,16 @@ def real_texts(abacus: Path) -> list[Ids]:
     texts = ["\n".join(short[start : start + 8]) for start in range(0, len(short), 8)]
     if SHARED:
         texts += pl.read_parquet(f"{SHARED}/text/pretraining_docs.parquet")["text"].to_list()
+    return in_words(texts)
+
+
+def in_words(texts: Iterable[str]) -> list[Ids]:
+    """Numbers for the words and marks of texts."""
     vocabulary: dict[str, int] = {}
     return [
-        np.array(
-            [vocabulary.setdefault(word, len(vocabulary)) for word in
-             re.findall(r"\w+|[^\w\s]", text)], dtype=np.int32)
-        for text in texts
-    ]  # fmt: skip
+        np.array([vocabulary.setdefault(word, len(vocabulary)) for word in words], dtype=np.int32)
+        for words in (re.findall(r"\w+|[^\w\s]", text) for text in texts)
+    ]
 
 
 def repetitive(tokens: Ids) -> bool:
@@ -102,13 +105,7 @@ def test_worked_solutions_pass() -> None:
         for name in ("math_train", "gsm8k_train")
         for solution in pl.read_parquet(f"{SHARED}/problems/{name}.parquet")["solution"]
     ]
-    vocabulary: dict[str, int] = {}
-    dropped = 0
-    for solution in solutions:
-        words = re.findall(r"\w+|[^\w\s]", solution)
-        tokens = [vocabulary.setdefault(word, len(vocabulary)) for word in words]
-        dropped += repetitive(np.array(tokens, dtype=np.int32))
-    assert dropped <= len(solutions) // 100
+    assert sum(map(repetitive, in_words(solutions))) <= len(solutions) // 100
 
 
 def test_a_variation_within_every_20_tokens_is_beyond_the_measure() -> None:

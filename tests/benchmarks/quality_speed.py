@@ -1,10 +1,9 @@
-"""Milliseconds of the quality measures on one response of 32k tokens, against two other ways.
+"""Milliseconds of the quality measures on one response of 32k tokens, against plain Python.
 
     PYTHONPATH=workflow python tests/benchmarks/quality_speed.py
 
-The other ways are a set of n-gram tuples (as open-r1 and trl count them) with a Z-function in
-Python, and the rolling hash in one step per n-gram place that this package used before. All are
-timed in turn in one process, so that a loaded machine slows all of them down; the least and the
+The other way is a set of n-gram tuples (as open-r1 and trl count them) with a Z-function in Python.
+Both are timed in turn in one process, so that a loaded machine slows both down; the least and the
 median of the rounds are printed.
 """
 
@@ -15,7 +14,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from ssgr.grading.quality import NGRAM, PERIODS, _mix, loop_share, measure, repetition
+from ssgr.grading.quality import NGRAM, PERIODS, loop_share, measure, repetition
 
 TOKENS = 32_768
 ROUNDS = 15
@@ -38,17 +37,6 @@ def ngram_set(ids: Ids) -> float:
     return 1 - len(set(ngrams)) / len(ngrams)
 
 
-def rolling(ids: Ids) -> float:
-    """rep-n by a polynomial hash, one place of the n-gram after another."""
-    total = len(ids) - NGRAM + 1
-    mixed = _mix(ids.astype(np.uint64))
-    hashes = np.zeros(total, dtype=np.uint64)
-    for offset in range(NGRAM):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + mixed[offset : offset + total]
-    hashes.sort()
-    return float(np.count_nonzero(hashes[1:] == hashes[:-1]) / total)
-
-
 def z_function(ids: Ids) -> float:
     """The longest periodic suffix by the Z-function of the reversed tokens, in Python."""
     tokens: list[int] = ids[::-1].tolist()
@@ -68,7 +56,6 @@ def z_function(ids: Ids) -> float:
 
 WAYS: dict[str, Callable[[Ids], tuple[float, float]]] = {
     "set of tuples + Z-function": lambda ids: (ngram_set(ids), z_function(ids)),
-    "rolling hash + Z-function": lambda ids: (rolling(ids), z_function(ids)),
     "ssgr": lambda ids: (repetition(ids), loop_share(ids)),
 }
 

@@ -6,6 +6,7 @@ two apart. Imports sympy, so it is imported in a child process only.
 """
 
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from math import log10
 from typing import Any
@@ -78,20 +79,25 @@ def equal(gold: Any, answer: Any, conventions: Conventions) -> bool:
     if related and isinstance(gold, Eq) and gold != answer and not _has_solution(gold):
         return False
     places = round(-log10(conventions.tolerance)) if conventions.tolerance > 0 else 15
-    try:
-        return bool(
-            math_verify.verify(
-                gold,
-                answer,
-                float_rounding=max(places, 0),
-                allow_set_relation_comp=True,
-                timeout_seconds=None,
-                raise_on_error=True,
-            )
+    return _shown(
+        lambda: math_verify.verify(
+            gold,
+            answer,
+            float_rounding=max(places, 0),
+            allow_set_relation_comp=True,
+            timeout_seconds=None,
+            raise_on_error=True,
         )
+    )
+
+
+def _shown(question: Callable[[], Any]) -> bool:
+    """Whether sympy answers yes: it raises anything on odd input, and then nothing is shown."""
+    try:
+        return bool(question())
     except MemoryError:
         raise
-    except Exception:  # sympy raises anything on odd input: not shown equal, hence not equal
+    except Exception:
         return False
 
 
@@ -101,22 +107,19 @@ def _multiples(gold: Any, answer: Any) -> bool:
         answer = answer.reversed
     if isinstance(gold, (StrictGreaterThan, GreaterThan)):
         gold = gold.reversed
-    if type(gold) is not type(answer):
+    return type(gold) is type(answer) and _shown(lambda: _is_multiple(gold, answer))
+
+
+def _is_multiple(gold: Any, answer: Any) -> bool:
+    one, other = gold.lhs - gold.rhs, answer.lhs - answer.rhs
+    ratio = one / other
+    if far_apart(here := value_at(ratio), value_at(ratio, 11)):
         return False
-    try:
-        one, other = gold.lhs - gold.rhs, answer.lhs - answer.rhs
-        ratio = one / other
-        if far_apart(here := value_at(ratio), value_at(ratio, 11)):
-            return False
-        if here is not None and equal_values(one, other, 15):
-            return True
-        ratio = simplify(ratio)
-        number = not ratio.free_symbols and ratio.is_finite and ratio.is_zero is False
-        return bool(number and (isinstance(gold, (Eq, Ne)) or ratio.is_positive))
-    except MemoryError:
-        raise
-    except Exception:  # as in `equal`
-        return False
+    if here is not None and equal_values(one, other, 15):
+        return True
+    ratio = simplify(ratio)
+    number = not ratio.free_symbols and ratio.is_finite and ratio.is_zero is False
+    return bool(number and (isinstance(gold, (Eq, Ne)) or ratio.is_positive))
 
 
 @lru_cache(maxsize=16)
@@ -134,12 +137,7 @@ math_verify.grader.solve = _solve_once
 
 def _has_solution(equation: Any) -> bool:
     """Whether sympy solves it: for math-verify, two without (real) solutions are the same."""
-    try:
-        return bool(_solve(equation, frozenset(equation.free_symbols)))
-    except MemoryError:
-        raise
-    except Exception:  # as in `equal`
-        return False
+    return _shown(lambda: _solve(equation, frozenset(equation.free_symbols)))
 
 
 def _with_imaginary_unit(value: Any) -> Any:

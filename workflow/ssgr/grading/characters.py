@@ -9,8 +9,7 @@ _INDEX_SIGN = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 
 _SYMBOLS = {
     "\N{MULTIPLICATION SIGN}": r"\times ",
-    "·": r"\cdot ",
-    "⋅": r"\cdot ",
+    "·⋅": r"\cdot ",
     "÷": "/",
     "\N{DIVISION SLASH}": "/",
     "±": r"\pm ",
@@ -26,14 +25,11 @@ _SYMBOLS = {
     "\N{DOUBLE-STRUCK CAPITAL Q}": r"\mathbb{Q}",
     "\N{DOUBLE-STRUCK CAPITAL R}": r"\mathbb{R}",
     "\N{DOUBLE-STRUCK CAPITAL Z}": r"\mathbb{Z}",
-    "°": r"^\circ ",
     "\N{DEGREE CELSIUS}": r"^\circ C",
     "\N{DEGREE FAHRENHEIT}": r"^\circ F",
-    "º": r"^\circ ",
-    "“": '"',
-    "”": '"',
-    "\N{LEFT SINGLE QUOTATION MARK}": "'",
-    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "°º": r"^\circ ",
+    "“”": '"',
+    "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}": "'",
 }
 
 
@@ -56,7 +52,9 @@ def _character_table() -> dict[int, str]:
     for character in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞":
         top, bottom = unicodedata.normalize("NFKC", character).split("\u2044")
         table[ord(character)] = rf"\frac{{{top}}}{{{bottom}}}"
-    return table | {ord(character): latex for character, latex in _SYMBOLS.items()} | _greek()
+    for characters, latex in _SYMBOLS.items():
+        table |= dict.fromkeys(map(ord, characters), latex)
+    return table | _greek()
 
 
 CHARACTERS = _character_table()

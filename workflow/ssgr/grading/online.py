@@ -19,7 +19,7 @@ Judged = tuple[str, int, Outcome]
 """(problem_id, sample, outcome)."""
 
 
-class Referee:
+class OnlineGrader:
     """Grades batches of responses in a thread; a context manager that ends it."""
 
     def __init__(self, problems: pl.DataFrame, judging: Judging, filters: Filters) -> None:
@@ -28,7 +28,7 @@ class Referee:
         self._in: SimpleQueue[pl.DataFrame | None] = SimpleQueue()
         self._out: SimpleQueue[list[Judged] | BaseException] = SimpleQueue()
         self._batches = 0
-        self._thread = Thread(target=self._work, name="referee", daemon=True)
+        self._thread = Thread(target=self._work, name="online-grader", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -157,25 +157,17 @@ def _objects(file: BinaryIO) -> Iterator[dict[str, Any]]:
         start = json.loads(first) if first else []
     except json.JSONDecodeError:  # one value that spans lines
         start = json.loads(first + file.read())
-    rows = start if isinstance(start, list) else [start]
     lines = (json.loads(line) for line in file if line.strip())
-    for number, row in enumerate(_told(chain(rows, lines)), 1):
-        if not isinstance(row, dict):
-            raise ValueError(f"row {number} is a {type(row).__name__}, not an object with columns")
-        yield row
-
-
-def _told(rows: Iterator[Any]) -> Iterator[Any]:
-    """The same rows; an error says which could not be read."""
-    number = 0
-    while True:
-        number += 1
+    rows = chain(start if isinstance(start, list) else [start], lines)
+    for number in count(1):
         try:
             row = next(rows)
         except StopIteration:
             return
         except ValueError as error:
             raise ValueError(f"row {number}: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is a {type(row).__name__}, not an object with columns")
         yield row
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ssgr.config import Sampling
 from ssgr.errors import TableError
-from ssgr.grading.online import Referee
+from ssgr.grading.online import OnlineGrader
 from ssgr.grading.spec import Judging
 from ssgr.sampling.engines import ENGINES, load_engine
 from ssgr.sampling.journal import Journal
@@ -129,16 +129,16 @@ def sample(
 
     seconds = 0.0
     with ExitStack() as stack:
-        referee = None
+        grader = None
         if early_stop:
-            referee = stack.enter_context(
-                Referee(problems, early_stop.judging, early_stop.needs.filters)
+            grader = stack.enter_context(
+                OnlineGrader(problems, early_stop.judging, early_stop.needs.filters)
             )
             for there in (earlier, table(kept)):
                 if there is not None and len(there):
-                    referee.submit(there)
+                    grader.submit(there)
         needs = early_stop.needs if early_stop else None
-        desk = Desk(prompts, sampling.n, known=known, needs=needs, referee=referee, table=table)
+        desk = Desk(prompts, sampling.n, known=known, needs=needs, grader=grader, table=table)
         if desk.anything:
             longest = max(len(prompt.token_ids) for prompt in prompts)
             loaded = engine(longest + sampling.max_tokens)

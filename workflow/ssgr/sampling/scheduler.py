@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import polars as pl
 
-from ssgr.grading.online import Referee
+from ssgr.grading.online import OnlineGrader
 from ssgr.sampling.protocol import Prompt, Request, Response
 from ssgr.selection.early_stop import Needs, Outcome
 
@@ -13,7 +13,7 @@ from ssgr.selection.early_stop import Needs, Outcome
 class Desk:
     """Hands out the requests of n responses to each prompt that are still missing.
 
-    With a referee, a problem's later samples wait until it is certain that they are needed
+    With a grader, a problem's later samples wait until it is certain that they are needed
     (`ssgr.selection.early_stop`); what comes back is judged as it comes. Which responses are drawn
     in the end depends on their content only, never on the order in which they finished.
     """
@@ -25,12 +25,12 @@ class Desk:
         *,
         known: Iterable[tuple[str, int]] = (),
         needs: Needs | None = None,
-        referee: Referee | None = None,
+        grader: OnlineGrader | None = None,
         table: Callable[[Sequence[Response]], pl.DataFrame] | None = None,
     ) -> None:
         """Leave out what is ``known``: (problem_id, sample) pairs, which the caller submits.
 
-        ``needs``, ``referee`` and ``table`` (responses as a Responses table) go together.
+        ``needs``, ``grader`` and ``table`` (responses as a Responses table) go together.
         """
         self._prompts = {prompt.problem_id: prompt for prompt in prompts}
         self._unvisited = deque(prompts)
@@ -42,7 +42,7 @@ class Desk:
         self._drawn = dict.fromkeys(self._prompts, 0)
         self._waiting: deque[Request] = deque()
         self._finished: set[str] = set()
-        self._needs, self._referee, self._table, self._n = needs, referee, table, n
+        self._needs, self._grader, self._table, self._n = needs, grader, table, n
         for problem_id, sample in self._known:
             self._drawn[problem_id] += sample < n
 
@@ -50,7 +50,7 @@ class Desk:
         """Return the next request; see `ssgr.sampling.protocol.Work`."""
         self._hear(wait=False)
         while not (request := self._next()):
-            if not (wait and self._referee and self._referee.busy):
+            if not (wait and self._grader and self._grader.busy):
                 return None
             self._hear(wait=True)
         return request
@@ -59,8 +59,8 @@ class Desk:
         """Take back a finished response."""
         self._drawn[response.problem_id] += 1
         self._note(response.problem_id)
-        if self._referee and self._table:
-            self._referee.submit(self._table([response]))
+        if self._grader and self._table:
+            self._grader.submit(self._table([response]))
 
     @property
     def problems(self) -> int:
@@ -86,7 +86,7 @@ class Desk:
         return self._waiting.popleft() if self._waiting else None
 
     def _limit(self, problem_id: str) -> int:
-        if self._needs is None or self._referee is None:
+        if self._needs is None or self._grader is None:
             return self._n
         return self._needs.prefix(self._outcomes[problem_id])
 
@@ -110,9 +110,9 @@ class Desk:
             self._finished.discard(problem_id)
 
     def _hear(self, wait: bool) -> None:
-        if self._referee is None:
+        if self._grader is None:
             return
-        heard = self._referee.judged(wait)
+        heard = self._grader.judged(wait)
         for problem_id, sample, outcome in heard:
             self._outcomes[problem_id][sample] = outcome
         for problem_id in dict.fromkeys(problem_id for problem_id, _, _ in heard):
