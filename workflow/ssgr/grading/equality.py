@@ -172,11 +172,10 @@ def _same_bounds(gold: str, answer: str, conventions: Conventions, depth: int) -
         return False
     if (one.lower_is_in, one.upper_is_in) != (other.lower_is_in, other.upper_is_in):
         return False
-    if one.variable is None or other.variable is None:
-        if one.variable != other.variable and not conventions.relation_as_interval:
+    if one.variable != other.variable:
+        is_interval = one.variable is None or other.variable is None
+        if not (is_interval and conventions.relation_as_interval):
             return False
-    elif one.variable != other.variable:
-        return False
     return _same(one.lower, other.lower, conventions, depth + 1) and _same(
         one.upper, other.upper, conventions, depth + 1
     )

@@ -14,13 +14,12 @@ from ssgr.grading.boxes import joined_boxes, last_box
 from ssgr.grading.characters import from_unicode
 from ssgr.grading.names import with_equals_signs, with_tuples
 from ssgr.grading.structure import without_braces
-from ssgr.grading.words import from_words
+from ssgr.grading.words import TEXT_COMMAND, from_words
 from ssgr.grading.wrapping import unwrapped
 
-_TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
 _THOUSANDS_GAP = re.compile(r"(?<=\d)(?:\{,\}|,\\! ?|\\[,;:! ]|~)(?=\d{3}(?!\d))")
 _MONEY = re.compile(r"(?:US\s*)?(?:\\\$|\\(?:math|text)dollar(?![a-zA-Z])(?:\{\})?)")
-_SIGN_IN_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*(?:US\s*)?(\\\$|[€£¥₹¢])\s*\}}")
+_SIGN_IN_TEXT = re.compile(rf"{TEXT_COMMAND}\{{\s*(?:US\s*)?(\\\$|[€£¥₹¢])\s*\}}")
 _LONE_DOLLAR = re.compile(r"(\s*-?)\$(?=\s*-?\.?\d)")
 _UNESCAPED = re.compile(r"(?<!\\)\$")
 _CENTS = re.compile(r"\\(?:text)?cents?(?![a-zA-Z])")
@@ -33,7 +32,7 @@ _STYLE = re.compile(
     r"\\(?:(?:bf|it|bfseries|underline|displaystyle|textstyle|large|Large|LARGE|huge|Huge|small)(?![a-zA-Z])|(?:text)?color\s*\{\w+\})\s*"
 )
 _DOTS = re.compile(r"\\(?:[lc]dots|dots[cb])(?![a-zA-Z])|\.\.\.|…")
-_COLON = re.compile(rf"\{{:\}}|{_TEXT_COMMAND}\{{\s*:\s*\}}")
+_COLON = re.compile(rf"\{{:\}}|{TEXT_COMMAND}\{{\s*:\s*\}}")
 _SIZE = re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])\s*")
 _NUMBERS = re.compile(
     r"\\(?:mathbb|mathds|Bbb)\s*(?:\{\s*([A-Z])\s*\}|([A-Z])(?![a-zA-Z]))|(?<!\\)\\([CNQRZ])(?![a-zA-Z])"
@@ -49,23 +48,23 @@ _CROSS_PRODUCT = re.compile(
     r"\\(?:mathbf|boldsymbol|bm|vec)\s*\{\s*(\w)\s*\}\s*\\times\s*"
     r"\\(?:mathbf|boldsymbol|bm|vec)\s*\{\s*(\w)\s*\}"
 )
-_NUMBER_IN_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*([-+]?[.,]?\d[^{{}}]*)\}}")
+_NUMBER_IN_TEXT = re.compile(rf"{TEXT_COMMAND}\{{\s*([-+]?[.,]?\d[^{{}}]*)\}}")
 _ROW_SPACE = re.compile(r"(\\\\)\s*\[[^\[\]]*[a-z]{2}\]")
 _STRAY_END = " .,;:\\"
-_SUBSCRIPT_FONT = re.compile(rf"_(\{{)?\s*{_TEXT_COMMAND}\{{\s*(\w+)\s*\}}(?(1)\s*\}})")
+_SUBSCRIPT_FONT = re.compile(rf"_(\{{)?\s*{TEXT_COMMAND}\{{\s*(\w+)\s*\}}(?(1)\s*\}})")
 _SUBSCRIPT_SIGN = re.compile(
     r"_\{?\s*\\(odot|oplus|otimes|star|ast|circ|max|min|sup|inf|perp|parallel|infty)(?![a-zA-Z])\s*\}?"
 )
 _PERCENT = re.compile(
-    rf"\s*(?:\\?%|(?:{_TEXT_COMMAND}\{{\s*)?\b(?:percent|per cent|pct)\b\.?(?:\s*\}})?)"
+    rf"\s*(?:\\?%|(?:{TEXT_COMMAND}\{{\s*)?\b(?:percent|per cent|pct)\b\.?(?:\s*\}})?)"
 )
 _DEGREE = re.compile(
     r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b|"
-    rf"(?:{_TEXT_COMMAND}\{{\s*)?(?<![a-zA-Z])degrees?\b(?:\s*\}})?)"
+    rf"(?:{TEXT_COMMAND}\{{\s*)?(?<![a-zA-Z])degrees?\b(?:\s*\}})?)"
 )
 _TEMPERATURE = re.compile(
-    rf"\s*(?:\{{\s*\}}\s*)?(?:{_TEXT_COMMAND}\{{\s*)?(?:\^\s*\{{?\s*\\circ(?![a-zA-Z])|\\(?:text)?degree(?![a-zA-Z])"
-    rf"|(?<![a-zA-Z])deg(?:rees?)?\b)(?:\s|[{{}}]|{_TEXT_COMMAND}|\\rm(?![a-zA-Z]))*"
+    rf"\s*(?:\{{\s*\}}\s*)?(?:{TEXT_COMMAND}\{{\s*)?(?:\^\s*\{{?\s*\\circ(?![a-zA-Z])|\\(?:text)?degree(?![a-zA-Z])"
+    rf"|(?<![a-zA-Z])deg(?:rees?)?\b)(?:\s|[{{}}]|{TEXT_COMMAND}|\\rm(?![a-zA-Z]))*"
     r"(?P<scale>[CFK]|[Cc]elsius|[Ff]ahrenheit)(?![a-zA-Z])(?P<close>[\s}]*)"
 )
 _NEGATIVE_POWER = re.compile(r"\^\s*-\s*(\d+|[a-zA-Z](?![a-zA-Z])|\\[a-zA-Z]+)")
@@ -166,7 +165,7 @@ _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SPACE = re.compile(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])")
 _SHORT_GROUP = re.compile(r"([\^_])\{(\w)\}")
 _MODULUS = re.compile(r"\\p?mod\s*(?:\{\s*(\w+)\s*\}|(\w+))")
-_WHOLE_TEXT = re.compile(rf"{_TEXT_COMMAND}\{{\s*([^{{}}]*?)\s*\}}")
+_WHOLE_TEXT = re.compile(rf"{TEXT_COMMAND}\{{\s*([^{{}}]*?)\s*\}}")
 
 
 @lru_cache(maxsize=8192)

@@ -83,7 +83,7 @@ def parse_number(normal: str) -> Number | None:
     if match := _RATIO.fullmatch(magnitude):
         return _ratio(sign, match.groupdict())
     if match := _REPEATING.fullmatch(magnitude):
-        return _repeating(sign, match.groupdict())
+        return _repeating(sign, match["whole"], match["fixed"], match["period"] or match["digit"])
     if match := _CONTINUED.fullmatch(magnitude):
         return _continued(sign, match["whole"], match["decimals"])
     return None
@@ -112,11 +112,10 @@ def _ratio(sign: int, part: dict[str, str | None]) -> Number | None:
     return Number(value, reduced=bottom > 1 and gcd(top, bottom) == 1)
 
 
-def _repeating(sign: int, part: dict[str, str | None]) -> Number:
+def _repeating(sign: int, whole: str, fixed: str, period: str) -> Number:
     r"""The exact value of ``0.1\overline{6}``."""
-    fixed, period = part["fixed"] or "", part["period"] or part["digit"] or ""
     shift = 10 ** len(fixed)
-    value = Fraction(int(f"0{part['whole'] or ''}{fixed}"), shift)
+    value = Fraction(int(f"0{whole}{fixed}"), shift)
     return Number(sign * (value + Fraction(int(period), shift * (10 ** len(period) - 1))))
 
 
@@ -125,6 +124,5 @@ def _continued(sign: int, whole: str, decimals: str) -> Number | None:
     for length in range(1, len(decimals) // 2 + 1):
         period, times = decimals[-length:], 3 if length == 1 else 2
         if decimals.endswith(period * times):
-            return _repeating(sign, {"whole": whole, "fixed": decimals[:-length], "period": period,
-                                     "digit": None})  # fmt: skip
+            return _repeating(sign, whole, decimals[:-length], period)
     return None

@@ -31,18 +31,18 @@ _WHOLE |= {
 _LONGEST = max(map(len, _WHOLE))
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
-_TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
-_WHOLE_TEXT = re.compile(rf"(?P<sign>-?)\s*(?:{_TEXT_COMMAND}\{{)?(?P<words>[a-zA-Z -]+)\}}?")
+TEXT_COMMAND = r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|hbox)\s*"
+_WHOLE_TEXT = re.compile(rf"(?P<sign>-?)\s*(?:{TEXT_COMMAND}\{{)?(?P<words>[a-zA-Z -]+)\}}?")
 _LEAD = re.compile(
-    rf"{_TEXT_COMMAND}\{{(?!\(?[A-Z][).:]|[^{{}}]*\bnot\b)[^{{}}]*(?:\b(?:is|are|equals)|[:=])\s*\}}\s*(?=[^\s=<>\\]|\\[a-zA-Z(])"
+    rf"{TEXT_COMMAND}\{{(?!\(?[A-Z][).:]|[^{{}}]*\bnot\b)[^{{}}]*(?:\b(?:is|are|equals)|[:=])\s*\}}\s*(?=[^\s=<>\\]|\\[a-zA-Z(])"
 )
 _SCALE = re.compile(
-    rf"(?<=\d)\s*(?P<text>{_TEXT_COMMAND}\{{)?\s*\b(?P<scale>{'|'.join(_SCALES)})\b(?P<rest>[^{{}}]*\}})?"
+    rf"(?<=\d)\s*(?P<text>{TEXT_COMMAND}\{{)?\s*\b(?P<scale>{'|'.join(_SCALES)})\b(?P<rest>[^{{}}]*\}})?"
 )
-_OPTION = re.compile(rf"(?:{_TEXT_COMMAND}\{{\s*)?\(?([A-Z])\)?\s*\}}?")
+_OPTION = re.compile(rf"(?:{TEXT_COMMAND}\{{\s*)?\(?([A-Z])\)?\s*\}}?")
 _OPTION_AND_TEXT = re.compile(
-    rf"(?:{_TEXT_COMMAND}\{{\s*\(?([A-Z])[).:]*\s*\}}"
-    rf"|(?:{_TEXT_COMMAND}\{{\s*)?\(([A-Z])\)[ :]|([A-Z])[).:] )"
+    rf"(?:{TEXT_COMMAND}\{{\s*\(?([A-Z])[).:]*\s*\}}"
+    rf"|(?:{TEXT_COMMAND}\{{\s*)?\(([A-Z])\)[ :]|([A-Z])[).:] )"
     r"\s*\}?\s*(?:\\text|\\d?frac|\\sqrt|\\?[\w$-])"
 )
 _PI = re.compile(r"(?<![a-zA-Z\\])pi(?![a-zA-Z])")
@@ -61,13 +61,13 @@ _NO_WORDS = frozenset(_FUNCTIONS.split())
 _TOGETHER = frozenset("abcdkxyzuvw")
 """Letters that a product is made of, though one is a vowel: abx, xyz, uvw."""
 _CHUNK = re.compile(
-    rf"([,;]|{_TEXT_COMMAND}\{{\s*(?:and|or)\s*\}}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z]))"
+    rf"([,;]|{TEXT_COMMAND}\{{\s*(?:and|or)\s*\}}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z]))"
 )
 _PHRASE = re.compile(
     r"(?P<before>(?:[^=]*=)?[\s({\[\\]*)(?P<phrase>[a-zA-Z]+(?: +[a-zA-Z]+)*)(?P<after>[\s)}\]\\]*)"
 )
 _RUN = re.compile(
-    rf"{_TEXT_COMMAND}\{{\s*(?P<font>[a-zA-Z]{{2,}}(?:[ '-]+[a-zA-Z]+)*)[ .]*\}}"
+    rf"{TEXT_COMMAND}\{{\s*(?P<font>[a-zA-Z]{{2,}}(?:[ '-]+[a-zA-Z]+)*)[ .]*\}}"
     r"|\\(?:begin|end|math[a-z]+|operatorname\*?)\s*\{[^{}]*\}|\\[a-zA-Z]+|[_^]\s*\{[^{}]*\}"
     r"|(?<![a-zA-Z\d_^])(?P<bare>[a-zA-Z][a-z]{3,})(?![a-zA-Z(])"
 )
