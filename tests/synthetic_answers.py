@@ -54,10 +54,7 @@ def write_source(results: Path, source: str, count: int) -> None:
     path = results / "problems" / f"source={source}" / "problems.parquet"
     if not path.exists():
         names = [f"p{index:05d}" for index in range(count)]
-        table = pl.DataFrame({"problem_id": names, "question": ["What?"] * count})
-        empty = {name: pl.lit(None, dtype=pl.String) for name in ("solution", "answer", "subject",
-                 "level")}  # fmt: skip
-        tables.write(table.with_columns(**empty), tables.Problems, path)
+        tables.write(problems_table(dict.fromkeys(names)), tables.Problems, path)
 
 
 def problems_table(answers: Mapping[str, str | None]) -> pl.DataFrame:

@@ -25,31 +25,6 @@ MATH = [
 ]  # fmt: skip
 
 
-def test_gsm8k_shape(tmp_path: Path) -> None:
-    path = written(tmp_path / "train.jsonl", GSM8K)
-    table, schema = load(
-        FileSet(path=str(path), question="question", answer="answer", solution="answer",
-                answer_from="after-hashes")
-    )  # fmt: skip
-    assert schema is Problems
-    found = {row["question"]: row for row in Problems.validate(table).iter_rows(named=True)}
-    assert found["How many?"]["answer"] == "1200"
-    assert found["How many?"]["solution"].endswith("#### 1,200")
-    assert table["problem_id"].n_unique() == 2
-
-
-def test_math_shape_takes_the_last_box(tmp_path: Path) -> None:
-    path = written(tmp_path / "math.parquet", MATH)
-    spec = FileSet(path=str(path), question="problem", answer="solution", solution="solution",
-                   answer_from="last-box", subject="type", level="level")  # fmt: skip
-    table, _ = load(spec)
-    assert table.select("answer", "subject", "level").row(0) == (
-        r"\frac{1}{2}",
-        "Algebra",
-        "Level 5",
-    )
-
-
 def test_compressed_text_over_several_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         rows = [{"text": f"Page {name}{i}.", "url": f"{name}{i}"} for i in range(2)]
