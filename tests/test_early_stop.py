@@ -17,7 +17,7 @@ from ssgr.config import Budget, Filters, Pool, Sampling
 from ssgr.errors import SelectionError
 from ssgr.grading.online import Judged, OnlineGrader
 from ssgr.sampling import Prompt, Response
-from ssgr.sampling.scheduler import Desk
+from ssgr.sampling.scheduler import Scheduler
 from ssgr.selection.early_stop import Demand, Needs, Outcome, joined, needs, outcomes, settled
 from ssgr.selection.length_rules import LENGTH_RULES
 from ssgr.selection.rules import Tally, choose, merge, tally
@@ -58,13 +58,13 @@ class SlowGrader(OnlineGrader):
 def draw(
     graded: pl.DataFrame, n: int, asked: Needs, rng: Random, known: Iterable[Key] = ()
 ) -> set[Key]:
-    """What a desk lets a SIMULATED engine draw, which finishes requests in any order."""
+    """What a scheduler lets a SIMULATED engine draw, which finishes requests in any order."""
     problem_ids = graded["problem_id"].unique(maintain_order=True).to_list()
     there = sorted(known)
     grader = SlowGrader(outcomes(graded, asked.filters, n), rng)
     if there:
         grader.submit(_keys(there))
-    desk = Desk(
+    scheduler = Scheduler(
         [Prompt(problem_id, (1,)) for problem_id in problem_ids],
         n,
         known=there,
@@ -76,16 +76,16 @@ def draw(
     flying: list[Key] = []
     batch = rng.randint(1, 2 * n)
     while True:
-        while len(flying) < batch and (request := desk.take(wait=not flying)):
+        while len(flying) < batch and (request := scheduler.take(wait=not flying)):
             flying.append((request.prompt.problem_id, request.sample))
         if not flying:
             break
         problem_id, sample = flying.pop(rng.randrange(len(flying)))
         drawn.append((problem_id, sample))
-        desk.add(Response(problem_id, sample, (1,), "stop", None))
+        scheduler.add(Response(problem_id, sample, (1,), "stop", None))
     assert len(set(drawn)) == len(drawn), "drawn twice"
     assert not set(drawn) & set(there), "drawn though it was there"
-    assert desk.finished == desk.problems == len(problem_ids)
+    assert scheduler.finished == scheduler.problems == len(problem_ids)
     return set(drawn)
 
 

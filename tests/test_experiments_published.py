@@ -10,7 +10,7 @@ import yaml
 from ssgr.config import Config
 from ssgr.errors import ReportError, TableError
 from ssgr.jobs.validation import load_config
-from ssgr.report.tables.conditions import Arm, arms
+from ssgr.report.tables.conditions import Condition, conditions
 from ssgr.report.tables.published import AVERAGE, DEFAULT, Matcher, read_published, spelled
 from synthetic_experiments import BASE, EXPERIMENTS, paper_config
 
@@ -109,13 +109,15 @@ def config_with(**changes: Any) -> Config:
 
 def found(config: Config, name: str, label: str, benchmark: str, **keys: str) -> float | None:
     matcher = Matcher(config, name)
-    (arm,) = [each for each in arms(config, name) if each.label == label and _is_at(each, keys)]
-    match = matcher.find(arm, benchmark, "pass@1")
+    (condition,) = [
+        each for each in conditions(config, name) if each.label == label and _is_at(each, keys)
+    ]
+    match = matcher.find(condition, benchmark, "pass@1")
     return match.value if match else None
 
 
-def _is_at(arm: Arm, keys: dict[str, str]) -> bool:
-    return all(getattr(arm, key) == value for key, value in keys.items())
+def _is_at(condition: Condition, keys: dict[str, str]) -> bool:
+    return all(getattr(condition, key) == value for key, value in keys.items())
 
 
 def test_a_model_is_known_by_its_path_and_a_stand_in_by_its_role() -> None:
@@ -168,7 +170,11 @@ def test_every_number_of_the_paper_has_its_place_in_the_papers_configuration(tab
     matcher, experiment = Matcher(config, name), config.experiments[name]
     places = [(benchmark, "pass@1") for benchmark in [*config.selection(name).benchmarks, AVERAGE]]
     places += [("none", measure) for measure in experiment.beside]
-    matches = [matcher.find(arm, *place) for arm in arms(config, name) for place in places]
+    matches = [
+        matcher.find(condition, *place)
+        for condition in conditions(config, name)
+        for place in places
+    ]
     values = sorted(match.value for match in matches if match)
     assert values == sorted(read_published(name)["value"])
 

@@ -113,7 +113,7 @@ class PoolSampling(Sampling):
 
     @property
     def drawn(self) -> Sampling:
-        """The sampling without what only changes how much of it is drawn."""
+        """The sampling parameters without `early_stop`."""
         return Sampling(**self.model_dump(exclude={"early_stop"}))
 
 

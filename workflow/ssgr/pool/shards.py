@@ -102,7 +102,7 @@ class Shard:
         store.claim(self.path.parent, self.manifest, self.base and self.base.parent)
 
     def _inherited(self, own: Parts, base: Path) -> Parts:
-        """The base's further parts, as long as the own ones are its first."""
+        """Parts present only in the base pool; empty if the two have diverged."""
         theirs = self._parts_of(base)
         manifests = {receipt.manifest for _, receipt in (*own, *theirs)}
         digest = store.check_manifest(self.path.parent, self.manifest)

@@ -26,7 +26,7 @@ from ssgr.sampling.protocol import (
     Work,
     check_lengths,
 )
-from ssgr.sampling.scheduler import Desk
+from ssgr.sampling.scheduler import Scheduler
 from ssgr.sampling.seeds import response_seed
 from ssgr.sampling.tokenizer import load_tokenizer, text_decoder, tokenizer_of
 from ssgr.selection.early_stop import Needs
@@ -138,14 +138,16 @@ def sample(
                 if there is not None and len(there):
                     grader.submit(there)
         needs = early_stop.needs if early_stop else None
-        desk = Desk(prompts, sampling.n, known=known, needs=needs, grader=grader, table=table)
-        if desk.anything:
+        scheduler = Scheduler(
+            prompts, sampling.n, known=known, needs=needs, grader=grader, table=table
+        )
+        if scheduler.anything:
             longest = max(len(prompt.token_ids) for prompt in prompts)
             loaded = engine(longest + sampling.max_tokens)
             stack.callback(loaded.close)
             check_lengths(prompts, sampling, loaded.max_length)
             start = time.monotonic()
-            for response in _with_progress(loaded, desk, sampling, name, progress_interval):
+            for response in _with_progress(loaded, scheduler, sampling, name, progress_interval):
                 if begin:
                     begin()
                     begin = None
@@ -218,13 +220,13 @@ _TYPES: dict[str, type[pl.DataType] | pl.DataType] = {
 
 
 def _with_progress(
-    engine: Engine, desk: Desk, sampling: Sampling, name: str, interval: float
+    engine: Engine, scheduler: Scheduler, sampling: Sampling, name: str, interval: float
 ) -> Iterator[Response]:
-    """Yield what the engine finishes, handed back to the desk; problems done, tokens/s, end."""
+    """Yield what the engine finishes; the bar shows problems done, tokens/s and the end."""
     drawn = tokens = 0
     with tqdm(
-        total=desk.problems,
-        initial=desk.finished,
+        total=scheduler.problems,
+        initial=scheduler.finished,
         desc=name,
         unit="problem",
         file=sys.stderr,
@@ -232,12 +234,12 @@ def _with_progress(
         miniters=0,
         ncols=110,
     ) as bar:
-        for response in engine.generate(desk, sampling):
-            desk.add(response)
+        for response in engine.generate(scheduler, sampling):
+            scheduler.add(response)
             drawn, tokens = drawn + 1, tokens + len(response.token_ids)
             elapsed = bar.format_dict["elapsed"] or 1e-9
             bar.set_postfix_str(
                 f"{drawn} responses, {tokens / elapsed:,.0f} tokens/s", refresh=False
             )
-            bar.update(desk.finished - bar.n)
+            bar.update(scheduler.finished - bar.n)
             yield response

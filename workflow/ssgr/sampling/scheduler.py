@@ -1,4 +1,4 @@
-"""What an engine is given to do: every response, or only those that are certain to be needed."""
+"""Request scheduler: all samples, or only those that early stopping still requires."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from ssgr.sampling.protocol import Prompt, Request, Response
 from ssgr.selection.early_stop import Needs, Outcome
 
 
-class Desk:
+class Scheduler:
     """Hands out the requests of n responses to each prompt that are still missing.
 
     With a grader, a problem's later samples wait until it is certain that they are needed

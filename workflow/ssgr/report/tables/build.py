@@ -10,7 +10,7 @@ from ssgr.report.tables import cells
 from ssgr.report.tables.figure import Exhibit
 from ssgr.report.tables.layout import lay_out
 from ssgr.report.tables.notes import notes
-from ssgr.report.tables.results import Evidence
+from ssgr.report.tables.results import Measurements
 
 if TYPE_CHECKING:
     import altair as alt
@@ -37,7 +37,7 @@ def build(config: Config, name: str, results: Path, pool: Path) -> Exhibit:
     if name not in config.experiments:
         known = ", ".join(config.experiments) or "none"
         raise ReportError(f"the configuration has no experiment {name!r}; it has {known}")
-    numbers = cells.measure(config, name, Evidence(results, pool, name))
+    numbers = cells.measure(config, name, Measurements(results, pool, name))
     table = lay_out(numbers, config, name, notes(numbers, config, name))
     return Exhibit(numbers, table, partial(_draw, numbers, config, name))
 

@@ -10,11 +10,11 @@ import polars as pl
 
 from ssgr.config import Config
 from ssgr.evaluation.significance import Estimate
-from ssgr.report.tables.conditions import arms
+from ssgr.report.tables.conditions import conditions
 from ssgr.report.tables.costs import costs
 from ssgr.report.tables.numbers import ACCURACY, GAINED, Number, compared, count, gains, scores
 from ssgr.report.tables.published import Matcher
-from ssgr.report.tables.results import Evidence
+from ssgr.report.tables.results import Measurements
 
 DECIMALS = {"pass@1": 1, "response_tokens": 0, "calibration_tokens": 0, "tokens_drawn": 0,
             "gpu_hours": 3, "cpu_hours": 3, "points_gained": 1}  # fmt: skip
@@ -59,7 +59,7 @@ class Cells(dy.Schema):
     problems = dy.Int64(nullable=True, min=1)
 
 
-def measure(config: Config, name: str, evidence: Evidence) -> pl.DataFrame:
+def measure(config: Config, name: str, measurements: Measurements) -> pl.DataFrame:
     """Return the Cells of an experiment: measured, compared, the published numbers beside them.
 
     Raises:
@@ -67,15 +67,18 @@ def measure(config: Config, name: str, evidence: Evidence) -> pl.DataFrame:
         TableError: a file is damaged, or the published numbers are no such table.
         PoolError: what a calibration visited of the pool is gone.
     """
-    experiment, found = config.experiments[name], arms(config, name)
-    measured = [number for arm in found for number in scores(arm, config, name, evidence)]
+    experiment, found = config.experiments[name], conditions(config, name)
+    measured = [
+        number for condition in found for number in scores(condition, config, name, measurements)
+    ]
     numbers = compared(measured, experiment, DECIMALS[experiment.measure])
-    calibrated = [arm for arm in found if arm.is_calibrated]
+    calibrated = [condition for condition in found if condition.is_calibrated]
     if "calibration_tokens" in experiment.beside:
-        numbers += [count(arm, "calibration_tokens", evidence.calibration_tokens(arm))
-                    for arm in calibrated]  # fmt: skip
+        for each in calibrated:
+            tokens = measurements.calibration_tokens(each)
+            numbers.append(count(each, "calibration_tokens", tokens))
     if "cost" in experiment.beside:
-        numbers += [number for arm in calibrated for number in costs(arm, evidence)]
+        numbers += [number for condition in calibrated for number in costs(condition, measurements)]
         numbers += gains(measured)
     matcher = Matcher(config, name)
     rows = [_cell(name, number, matcher) for number in numbers]
@@ -84,14 +87,14 @@ def measure(config: Config, name: str, evidence: Evidence) -> pl.DataFrame:
 
 def _cell(name: str, number: Number, matcher: Matcher) -> dict[str, object]:
     """A number as a row of the table, in the unit shown."""
-    arm, difference = number.arm, number.difference
+    condition, difference = number.condition, number.difference
     scale = 100 if number.measure in (ACCURACY, GAINED) else 1
-    match = matcher.find(arm, number.benchmark, number.measure)
+    match = matcher.find(condition, number.benchmark, number.measure)
     return {
         "experiment": name,
-        **dict(zip(("model", "pruner", "sparsity"), arm.setting, strict=True)),
-        "calibration": arm.name,
-        "label": arm.label,
+        **dict(zip(("model", "pruner", "sparsity"), condition.setting, strict=True)),
+        "calibration": condition.name,
+        "label": condition.label,
         "benchmark": number.benchmark,
         "measure": number.measure,
         **_scaled(number.estimate, scale),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ssgr.config import Config
 from ssgr.errors import ConfigError, ReportError, TableError
-from ssgr.report.tables.conditions import arms
+from ssgr.report.tables.conditions import conditions
 from ssgr.report.tables.published import read_published
 
 
@@ -24,11 +24,15 @@ def check_experiments(config: Config) -> None:
 def _faults(config: Config, name: str) -> Iterator[str]:
     experiment = config.experiments[name]
     try:
-        shown = [arm for arm in arms(config, name) if arm.is_calibrated or arm.members]
+        shown = [
+            condition
+            for condition in conditions(config, name)
+            if condition.is_calibrated or condition.members
+        ]
     except ReportError as error:
         yield str(error)
         return
-    kinds = list(dict.fromkeys(kind for arm in shown for kind in arm.calibrations))
+    kinds = list(dict.fromkeys(kind for condition in shown for kind in condition.calibrations))
     if shown and experiment.against and experiment.against not in kinds:
         yield (
             f"experiments.{name}.against: {experiment.against!r} is no row of the experiment, "

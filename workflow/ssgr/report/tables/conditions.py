@@ -1,7 +1,7 @@
 """What an experiment compares: a model pruned at one setting with one kind of calibration data.
 
 Calibrations of an experiment that are shown under the same label and differ in nothing but the seed
-of their draw are draws of one arm. The dense model is an arm too.
+of their draw are draws of one condition. The dense model is a condition too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from ssgr.jobs.grid import CALIBRATION_KEYS, CHECKPOINT_KEYS, DENSE, NONE, point
 
 @dataclass(frozen=True)
 class Draw:
-    """A checkpoint of an arm: the seed of its calibration's draw, and its CHECKPOINT_KEYS."""
+    """A checkpoint of a condition: the seed of its calibration's draw, and its CHECKPOINT_KEYS."""
 
     seed: int
     keys: tuple[str, ...]
@@ -31,10 +31,10 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One arm: ``calibrations`` are the configuration's names of its draws, ``label`` is shown.
+class Condition:
+    """A condition: ``calibrations`` are the configuration's names of its draws, ``label`` is shown.
 
-    An arm that takes the best of several on each benchmark has ``members`` and no draws.
+    A condition that takes the best of several on each benchmark has ``members`` and no draws.
     """
 
     model: str
@@ -43,7 +43,7 @@ class Arm:
     label: str
     calibrations: tuple[str, ...]
     draws: tuple[Draw, ...] = ()
-    members: tuple["Arm", ...] = field(default=(), compare=False)
+    members: tuple["Condition", ...] = field(default=(), compare=False)
 
     @property
     def is_dense(self) -> bool:
@@ -66,7 +66,7 @@ class Arm:
         return self.model, self.pruner, self.sparsity
 
 
-def arms(config: Config, name: str) -> list[Arm]:
+def conditions(config: Config, name: str) -> list[Condition]:
     """Return what an experiment compares, in the order of its points.
 
     Raises:
@@ -74,16 +74,16 @@ def arms(config: Config, name: str) -> list[Arm]:
             best is to be taken of a calibration that is not in the experiment.
     """
     experiment, entries = config.experiments[name], config.selection(name).calibrations
-    found: dict[tuple[str, ...], Arm] = {}
+    found: dict[tuple[str, ...], Condition] = {}
     for row in points(config, name).iter_rows(named=True):
         if row["label"] == DENSE and not experiment.dense:
             continue
         entry = entries.get(row["label"])
         shown = (entry.label if entry else None) or row["label"]
-        arm = Arm(row["model"], row["pruner"], row["sparsity"], shown, (row["label"],),
+        condition = Condition(row["model"], row["pruner"], row["sparsity"], shown, (row["label"],),
                   (_draw(config, row),))  # fmt: skip
-        place = (*arm.setting, shown)
-        found[place] = _joined(found[place], arm, name) if place in found else arm
+        place = (*condition.setting, shown)
+        found[place] = _joined(found[place], condition, name) if place in found else condition
     return _with_best(list(found.values()), experiment, name)
 
 
@@ -93,8 +93,8 @@ def _draw(config: Config, row: Mapping[str, str]) -> Draw:
     return Draw(seed, tuple(row[key] for key in CHECKPOINT_KEYS))
 
 
-def _joined(first: Arm, other: Arm, name: str) -> Arm:
-    """An arm with one more draw."""
+def _joined(first: Condition, other: Condition, name: str) -> Condition:
+    """A condition with one more draw."""
     kinds = {_but_for_seed(draw) for draw in (*first.draws, *other.draws)}
     seeds = [draw.seed for draw in (*first.draws, *other.draws)]
     if len(kinds) > 1 or len(set(seeds)) < len(seeds):
@@ -112,10 +112,10 @@ def _but_for_seed(draw: Draw) -> tuple[str, ...]:
     return tuple((keys | {"budget": keys["budget"].rpartition("-s")[0]}).values())
 
 
-def _with_best(found: list[Arm], experiment: Experiment, name: str) -> list[Arm]:
+def _with_best(found: list[Condition], experiment: Experiment, name: str) -> list[Condition]:
     """Put each row of the best of several in the place of its first member, for every setting."""
     for label, members in experiment.best_of.items():
-        there = {calibration for arm in found for calibration in arm.calibrations}
+        there = {calibration for condition in found for calibration in condition.calibrations}
         if absent := [member for member in members if member not in there]:
             raise ReportError(
                 f"experiments.{name}.best_of.{label}: {', '.join(absent)} is not among the "
@@ -126,14 +126,14 @@ def _with_best(found: list[Arm], experiment: Experiment, name: str) -> list[Arm]
     return found
 
 
-def _folded(found: Iterable[Arm], label: str, members: set[str]) -> Iterable[Arm]:
-    taken: dict[tuple[str, ...], list[Arm]] = {}
-    for arm in found:
-        if members & set(arm.calibrations):
-            taken.setdefault(arm.setting, []).append(arm)
-    for arm in found:
-        group = taken.get(arm.setting, [])
-        if arm not in group:
-            yield arm
-        elif arm == group[0]:
-            yield Arm(*arm.setting, label, (label,), members=tuple(group))
+def _folded(found: Iterable[Condition], label: str, members: set[str]) -> Iterable[Condition]:
+    taken: dict[tuple[str, ...], list[Condition]] = {}
+    for condition in found:
+        if members & set(condition.calibrations):
+            taken.setdefault(condition.setting, []).append(condition)
+    for condition in found:
+        group = taken.get(condition.setting, [])
+        if condition not in group:
+            yield condition
+        elif condition == group[0]:
+            yield Condition(*condition.setting, label, (label,), members=tuple(group))

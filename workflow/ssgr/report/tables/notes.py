@@ -7,7 +7,7 @@ import polars as pl
 from ssgr.config import Config, Experiment
 from ssgr.config.labels import setting_name, sparsity_name
 from ssgr.jobs.grid import DENSE, NONE
-from ssgr.report.tables.conditions import Arm, arms
+from ssgr.report.tables.conditions import Condition, conditions
 from ssgr.report.tables.numbers import ACCURACY
 from ssgr.report.tables.published import AVERAGE, Matcher, spelled
 
@@ -20,7 +20,7 @@ def notes(cells: pl.DataFrame, config: Config, name: str) -> list[str]:
         config: the whole configuration.
         name: of the experiment.
     """
-    found = arms(config, name)
+    found = conditions(config, name)
     sentences = [
         *_measured(cells, config, name),
         *_settings(found),
@@ -46,13 +46,20 @@ def _measured(cells: pl.DataFrame, config: Config, name: str) -> Iterator[str]:
     )
 
 
-def _settings(found: list[Arm]) -> Iterator[str]:
+def _settings(found: list[Condition]) -> Iterator[str]:
     """How the models were pruned, and on how much calibration data."""
-    every = [arm for one in found for arm in (one.members or (one,)) if not arm.is_dense]
-    settings = dict.fromkeys(setting_name(arm.pruner, arm.sparsity) for arm in every)
+    every = [
+        condition
+        for one in found
+        for condition in (one.members or (one,))
+        if not condition.is_dense
+    ]
+    settings = dict.fromkeys(
+        setting_name(condition.pruner, condition.sparsity) for condition in every
+    )
     if settings:
         yield f"Pruned by {'; '.join(settings)}.".replace("\u00a0", " ")
-    drawn = (draw.checkpoint["budget"] for arm in every for draw in arm.draws)
+    drawn = (draw.checkpoint["budget"] for condition in every for draw in condition.draws)
     sizes = dict.fromkeys(key.rpartition("-s")[0] for key in drawn if key != NONE)
     if sizes:
         each = (key.split("x") for key in sizes)
@@ -62,8 +69,12 @@ def _settings(found: list[Arm]) -> Iterator[str]:
         yield f"Calibration sequences: {listed}."
 
 
-def _drawn(found: list[Arm]) -> Iterator[str]:
-    seeds = {arm.label: [draw.seed for draw in arm.draws] for arm in found if len(arm.draws) > 1}
+def _drawn(found: list[Condition]) -> Iterator[str]:
+    seeds = {
+        condition.label: [draw.seed for draw in condition.draws]
+        for condition in found
+        if len(condition.draws) > 1
+    }
     for label, drawn in seeds.items():
         listed = ", ".join(map(str, sorted(drawn)))
         yield (
@@ -115,7 +126,9 @@ def _beside(cells: pl.DataFrame) -> Iterator[str]:
         yield "Points gained: AVG above that of the first kind of calibration."
 
 
-def _published(cells: pl.DataFrame, config: Config, name: str, found: list[Arm]) -> Iterator[str]:
+def _published(
+    cells: pl.DataFrame, config: Config, name: str, found: list[Condition]
+) -> Iterator[str]:
     """Whose the published numbers are, and what of ours plays which part."""
     if cells["published"].is_null().all():
         if config.experiments[name].published:
@@ -147,30 +160,32 @@ def _played(stand_ins: dict[str, str], config: Config, name: str) -> str:
     )
 
 
-def _averages(found: list[Arm], matcher: Matcher, played: bool) -> Iterator[str]:
+def _averages(found: list[Condition], matcher: Matcher, played: bool) -> Iterator[str]:
     """What the published averages are of."""
-    shown = [arm for arm in found if matcher.find(arm, AVERAGE, ACCURACY)]
-    computed = [arm for arm in shown if not matcher.averages_printed(arm, ACCURACY)]
+    shown = [condition for condition in found if matcher.find(condition, AVERAGE, ACCURACY)]
+    computed = [
+        condition for condition in shown if not matcher.averages_printed(condition, ACCURACY)
+    ]
     if computed:
-        rows = ", ".join(dict.fromkeys(arm.label for arm in computed))
+        rows = ", ".join(dict.fromkeys(condition.label for condition in computed))
         yield f"The published AVG of {rows} is the mean of the published numbers that are shown."
     elif shown and played and not matcher.prints_benchmarks(shown[0], ACCURACY):
         yield "The published AVG is over the paper's benchmarks, ours over its own."
 
 
 def _sources(
-    cells: pl.DataFrame, found: list[Arm], matcher: Matcher
+    cells: pl.DataFrame, found: list[Condition], matcher: Matcher
 ) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """The published model of each of ours, and sparsities (ours, published) that differ."""
     whose: dict[str, str] = {}
     settings: dict[tuple[str, str], None] = {}
     places = cells.select("benchmark", "measure").unique(maintain_order=True).rows()
-    for arm in found:
+    for condition in found:
         for benchmark, measure in places:
-            if match := matcher.find(arm, benchmark, measure):
-                whose[arm.model] = match.model
-                if arm.sparsity != match.sparsity:
-                    settings[arm.sparsity, match.sparsity] = None
+            if match := matcher.find(condition, benchmark, measure):
+                whose[condition.model] = match.model
+                if condition.sparsity != match.sparsity:
+                    settings[condition.sparsity, match.sparsity] = None
     return whose, list(settings)
 
 

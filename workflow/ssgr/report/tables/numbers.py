@@ -14,9 +14,9 @@ from ssgr.config import Config, Experiment
 from ssgr.evaluation import significance
 from ssgr.evaluation.significance import Difference, Estimate
 from ssgr.jobs.grid import NONE
-from ssgr.report.tables.conditions import Arm
+from ssgr.report.tables.conditions import Condition
 from ssgr.report.tables.published import AVERAGE
-from ssgr.report.tables.results import Evidence
+from ssgr.report.tables.results import Measurements
 
 ACCURACY = "pass@1"
 GAINED = "points_gained"
@@ -24,53 +24,62 @@ GAINED = "points_gained"
 
 @dataclass(frozen=True)
 class Number:
-    """A number of an arm, as pass@1 in [0, 1], tokens, hours or points.
+    """A number of a condition, as pass@1 in [0, 1], tokens, hours or points.
 
     ``outcomes`` is what a sampled number was computed from, each at most ``most``; None for a
     count. The number of a row of the best of several is that of the calibration ``taken_from``.
     """
 
-    arm: Arm
+    condition: Condition
     benchmark: str
     measure: str
     estimate: Estimate
     outcomes: pl.DataFrame | None = None
     most: float = 1.0
-    against: Arm | None = None
+    against: Condition | None = None
     difference: Difference | None = None
     p_adjusted: float | None = None
     best: bool = False
     taken_from: str | None = None
 
 
-def count(arm: Arm, measure: str, value: float) -> Number:
+def count(condition: Condition, measure: str, value: float) -> Number:
     """Return a number that nothing was drawn for, of no benchmark."""
     missing = float("nan")
-    return Number(arm, NONE, measure, Estimate(value, missing, missing, missing))
+    return Number(condition, NONE, measure, Estimate(value, missing, missing, missing))
 
 
-def scores(arm: Arm, config: Config, name: str, evidence: Evidence) -> Iterator[Number]:
-    """Yield an arm's numbers on the benchmarks of an experiment, and their average."""
+def scores(
+    condition: Condition, config: Config, name: str, measurements: Measurements
+) -> Iterator[Number]:
+    """Yield a condition's numbers on the benchmarks of an experiment, and their average."""
     experiment = config.experiments[name]
     benchmarks = list(config.selection(name).benchmarks)
     most = 1.0 if experiment.measure == ACCURACY else float(config.evaluation.max_tokens)
-    each = [_on(benchmark, arm, experiment.measure, most, evidence) for benchmark in benchmarks]
+    each = [
+        _on(benchmark, condition, experiment.measure, most, measurements)
+        for benchmark in benchmarks
+    ]
     if experiment.average != "only":
         yield from each
     if experiment.average == "only" or (experiment.average and len(each) > 1):
         outcomes = pl.concat(number.outcomes for number in each if number.outcomes is not None)
         estimate = significance.average(outcomes, most=most)
-        yield Number(arm, AVERAGE, experiment.measure, estimate, outcomes, most)
+        yield Number(condition, AVERAGE, experiment.measure, estimate, outcomes, most)
 
 
-def _on(benchmark: str, arm: Arm, measure: str, most: float, evidence: Evidence) -> Number:
-    if arm.members:
-        numbers = [_on(benchmark, member, measure, most, evidence) for member in arm.members]
+def _on(
+    benchmark: str, condition: Condition, measure: str, most: float, measurements: Measurements
+) -> Number:
+    if condition.members:
+        numbers = [
+            _on(benchmark, member, measure, most, measurements) for member in condition.members
+        ]
         best = max(numbers, key=lambda number: number.estimate.value)
-        return replace(best, arm=arm, taken_from=best.arm.label)
-    outcomes = evidence.outcomes(arm, benchmark, measure)
+        return replace(best, condition=condition, taken_from=best.condition.label)
+    outcomes = measurements.outcomes(condition, benchmark, measure)
     estimate = significance.estimate(outcomes, most=most)
-    return Number(arm, benchmark, measure, estimate, outcomes, most)
+    return Number(condition, benchmark, measure, estimate, outcomes, most)
 
 
 def compared(numbers: Sequence[Number], experiment: Experiment, decimals: int) -> list[Number]:
@@ -79,13 +88,13 @@ def compared(numbers: Sequence[Number], experiment: Experiment, decimals: int) -
     ``decimals`` are those of a percentage that are shown: numbers that look equal are equally best.
     The p values are adjusted for all comparisons of the experiment.
     """
-    key = _contest([number.arm for number in numbers])
+    key = _contest([number.condition for number in numbers])
     rivals: dict[tuple[str, ...], list[Number]] = {}
     for number in numbers:
-        rivals.setdefault((*key(number.arm), number.benchmark), []).append(number)
+        rivals.setdefault((*key(number.condition), number.benchmark), []).append(number)
     found = []
     for number in numbers:
-        contest = rivals[(*key(number.arm), number.benchmark)]
+        contest = rivals[(*key(number.condition), number.benchmark)]
         reference = _reference(number, contest, numbers, experiment.against)
         best = _is_best(number, contest, decimals)
         found.append(_against(replace(number, best=best), reference))
@@ -93,20 +102,30 @@ def compared(numbers: Sequence[Number], experiment: Experiment, decimals: int) -
 
 
 def gains(numbers: Sequence[Number]) -> Iterator[Number]:
-    """Yield how many points each calibrated arm gains over the first of its setting, on average."""
+    """Yield the mean gain of each calibrated condition over the first of its setting, in points."""
     first: dict[tuple[str, ...], Number] = {}
     for number in numbers:
-        if number.measure == ACCURACY and number.benchmark == AVERAGE and number.arm.is_calibrated:
-            base = first.setdefault(number.arm.setting, number)
+        if (
+            number.measure == ACCURACY
+            and number.benchmark == AVERAGE
+            and number.condition.is_calibrated
+        ):
+            base = first.setdefault(number.condition.setting, number)
             gained = _against(number, base)
             if gained.difference is not None:
-                yield Number(number.arm, NONE, GAINED, gained.difference, against=base.arm)
+                yield Number(
+                    number.condition, NONE, GAINED, gained.difference, against=base.condition
+                )
 
 
-def _contest(found: Sequence[Arm]) -> Callable[[Arm], tuple[str, ...]]:
-    """By what arms are told apart that do not compete with each other."""
-    kinds = {arm.label for arm in found if not arm.is_dense}
-    return (lambda arm: arm.setting) if len(kinds) > 1 else (lambda arm: (arm.model, arm.sparsity))
+def _contest(found: Sequence[Condition]) -> Callable[[Condition], tuple[str, ...]]:
+    """By what conditions are told apart that do not compete with each other."""
+    kinds = {condition.label for condition in found if not condition.is_dense}
+    return (
+        (lambda condition: condition.setting)
+        if len(kinds) > 1
+        else (lambda condition: (condition.model, condition.sparsity))
+    )
 
 
 def _reference(
@@ -114,12 +133,14 @@ def _reference(
 ) -> Number | None:
     """What a number is compared with."""
     if against:
-        return next((rival for rival in contest if against in rival.arm.calibrations), None)
+        return next((rival for rival in contest if against in rival.condition.calibrations), None)
     if number.measure == ACCURACY:
         return max(contest, key=lambda rival: rival.estimate.value)
-    of_dense = (each for each in numbers if each.arm.is_dense)
-    place = (number.arm.model, number.benchmark)
-    return next((each for each in of_dense if (each.arm.model, each.benchmark) == place), None)
+    of_dense = (each for each in numbers if each.condition.is_dense)
+    place = (number.condition.model, number.benchmark)
+    return next(
+        (each for each in of_dense if (each.condition.model, each.benchmark) == place), None
+    )
 
 
 def _is_best(number: Number, contest: Sequence[Number], decimals: int) -> bool:
@@ -130,12 +151,12 @@ def _is_best(number: Number, contest: Sequence[Number], decimals: int) -> bool:
 
 def _against(number: Number, reference: Number | None) -> Number:
     """The number with its difference to another, paired by problem."""
-    if reference is None or reference.arm == number.arm:
+    if reference is None or reference.condition == number.condition:
         return number
     if number.outcomes is None or reference.outcomes is None:
         return number
     difference = significance.difference(number.outcomes, reference.outcomes, most=number.most)
-    return replace(number, against=reference.arm, difference=difference)
+    return replace(number, against=reference.condition, difference=difference)
 
 
 def _adjusted(numbers: Sequence[Number]) -> list[Number]:

@@ -1,10 +1,10 @@
-"""Whether the arms of an experiment lie on a line: thresholds, lengths or sparsities in order."""
+"""Whether the conditions of an experiment are ordered: by threshold, length or sparsity."""
 
 from dataclasses import dataclass
 
 from ssgr.config import Config
 from ssgr.config.sparsity import Sparsity
-from ssgr.report.tables.conditions import Arm, arms
+from ssgr.report.tables.conditions import Condition, conditions
 
 FEWEST = 3  # with two points, a line says no more than two bars
 
@@ -27,38 +27,41 @@ def order(config: Config, name: str) -> Order | None:
     percent.
     """
     experiment = config.experiments[name]
-    pruned = [arm for arm in arms(config, name) if not arm.is_dense]
+    pruned = [condition for condition in conditions(config, name) if not condition.is_dense]
     sparsities = config.selection(name).sparsities
     if experiment.columns == "sparsity":
         unstructured = all(Sparsity.parse(key).group is None for key in sparsities)
         numbers = {key: float(key) for key in sparsities} if unstructured else {}
         return Order("sparsity", "sparsity, %", numbers) if len(numbers) >= FEWEST else None
-    if not all(arm.is_calibrated for arm in pruned):
+    if not all(condition.is_calibrated for condition in pruned):
         return None
     return _by_tau(pruned) or _by_tokens(pruned, config)
 
 
-def _by_tau(pruned: list[Arm]) -> Order | None:
-    taus = {arm.label: arm.draws[0].checkpoint["tau"] for arm in pruned}
+def _by_tau(pruned: list[Condition]) -> Order | None:
+    taus = {condition.label: condition.draws[0].checkpoint["tau"] for condition in pruned}
     if not _differ_in("tau", pruned) or any(".." in tau or tau == "none" for tau in taus.values()):
         return None
     numbers = {label: float(tau) for label, tau in taus.items()}
     return Order("calibration", "difficulty threshold τ", numbers)
 
 
-def _by_tokens(pruned: list[Arm], config: Config) -> Order | None:
+def _by_tokens(pruned: list[Condition], config: Config) -> Order | None:
     if not _differ_in("budget", pruned):
         return None
-    budgets = {arm.label: config.budget.of_key(arm.draws[0].checkpoint["budget"]) for arm in pruned}
+    budgets = {
+        condition.label: config.budget.of_key(condition.draws[0].checkpoint["budget"])
+        for condition in pruned
+    }
     numbers = {label: float(budget.tokens) for label, budget in budgets.items()}
     if len(set(numbers.values())) < len(numbers):
         return None
     return Order("calibration", "sequence length, tokens", numbers, doubling=True)
 
 
-def _differ_in(key: str, pruned: list[Arm]) -> bool:
+def _differ_in(key: str, pruned: list[Condition]) -> bool:
     """Whether the calibrations differ in one key only, with enough values for a line."""
-    kinds = {tuple(arm.draws[0].calibration.items()) for arm in pruned}
+    kinds = {tuple(condition.draws[0].calibration.items()) for condition in pruned}
     others = {tuple(item for item in kind if item[0] not in (key, "model", "generator"))
               for kind in kinds}  # fmt: skip
     values = {dict(kind)[key] for kind in kinds}

@@ -20,7 +20,7 @@ import polars as pl
 from ssgr.config import Config
 from ssgr.errors import ReportError, TableError
 from ssgr.jobs.grid import DENSE, NONE
-from ssgr.report.tables.conditions import Arm
+from ssgr.report.tables.conditions import Condition
 from ssgr.root import ROOT
 
 AVERAGE = "AVG"
@@ -136,53 +136,58 @@ class Matcher:
             place = (*names, row["pruner"], self._sparsity(row["sparsity"]), row["measure"])
             self.numbers[place] = Match(row["value"], row["model"], row["sparsity"])
 
-    def find(self, arm: Arm, benchmark: str, measure: str) -> Match | None:
-        """Return the published number for a benchmark (a key, AVG or none) of an arm, or None.
+    def find(self, condition: Condition, benchmark: str, measure: str) -> Match | None:
+        """Return the published number for a benchmark (a key, AVG or none) of a condition, or None.
 
         AVG is the printed mean where that is of the same benchmarks as ours, or of benchmarks that
         are not printed one by one; else the mean of what is printed of ours, if all of it is.
         """
         if benchmark == AVERAGE:
-            return self._average(arm, measure)
-        if arm.members:
-            found = [self.find(member, benchmark, measure) for member in arm.members]
+            return self._average(condition, measure)
+        if condition.members:
+            found = [self.find(member, benchmark, measure) for member in condition.members]
             there = [match for match in found if match]
             whole = len(there) == len(found)
             return max(there, key=lambda match: match.value) if whole else None
-        return self._direct(arm, self._benchmark_names(benchmark), measure)
+        return self._direct(condition, self._benchmark_names(benchmark), measure)
 
-    def averages_printed(self, arm: Arm, measure: str) -> bool:
-        """Whether the published AVG of an arm is as printed, and not computed by us."""
-        printed = self._printed(arm, measure)
+    def averages_printed(self, condition: Condition, measure: str) -> bool:
+        """Whether the published AVG of a condition is as printed, and not computed by us."""
+        printed = self._printed(condition, measure)
         ours = {name for key in self.benchmarks for name in self._benchmark_names(key)}
-        return not arm.members and (not printed or printed <= ours)
+        return not condition.members and (not printed or printed <= ours)
 
-    def prints_benchmarks(self, arm: Arm, measure: str) -> bool:
-        """Whether more of an arm's row is published than its average."""
-        return bool(self._printed(arm, measure))
+    def prints_benchmarks(self, condition: Condition, measure: str) -> bool:
+        """Whether more of a condition's row is published than its average."""
+        return bool(self._printed(condition, measure))
 
-    def _average(self, arm: Arm, measure: str) -> Match | None:
-        each = [self.find(arm, benchmark, measure) for benchmark in self.benchmarks]
+    def _average(self, condition: Condition, measure: str) -> Match | None:
+        each = [self.find(condition, benchmark, measure) for benchmark in self.benchmarks]
         there = [match for match in each if match]
         if not there:
-            return self._direct(arm, [spelled(AVERAGE)], measure)
+            return self._direct(condition, [spelled(AVERAGE)], measure)
         if len(there) < len(each):
             return None
-        if self.averages_printed(arm, measure):
-            return self._direct(arm, [spelled(AVERAGE)], measure)
+        if self.averages_printed(condition, measure):
+            return self._direct(condition, [spelled(AVERAGE)], measure)
         mean = sum(match.value for match in there) / len(there)
         return Match(mean, there[0].model, there[0].sparsity)
 
-    def _direct(self, arm: Arm, benchmarks: list[str], measure: str) -> Match | None:
-        pruner = NONE if arm.is_dense else self.config.recipe(arm.pruner).method
-        ending = (pruner, self._sparsity(arm.sparsity), measure)
-        names = product(self._model_names(arm.model), self._calibration_names(arm), benchmarks)
+    def _direct(self, condition: Condition, benchmarks: list[str], measure: str) -> Match | None:
+        pruner = NONE if condition.is_dense else self.config.recipe(condition.pruner).method
+        ending = (pruner, self._sparsity(condition.sparsity), measure)
+        names = product(
+            self._model_names(condition.model), self._calibration_names(condition), benchmarks
+        )
         places = ((*each, *ending) for each in names)
         return next((self.numbers[place] for place in places if place in self.numbers), None)
 
-    def _printed(self, arm: Arm, measure: str) -> set[str]:
-        """The benchmarks of which the arm's row is printed."""
-        models, kinds = set(self._model_names(arm.model)), set(self._calibration_names(arm))
+    def _printed(self, condition: Condition, measure: str) -> set[str]:
+        """The benchmarks of which the condition's row is printed."""
+        models, kinds = (
+            set(self._model_names(condition.model)),
+            set(self._calibration_names(condition)),
+        )
         of_arm = {place[2] for place in self.numbers
                   if place[0] in models and place[1] in kinds and place[-1] == measure}  # fmt: skip
         return of_arm - {spelled(AVERAGE), NONE}
@@ -201,14 +206,14 @@ class Matcher:
         names = (entry.label, entry.role, key) if entry else (key,)
         return [spelled(name) for name in names if name]
 
-    def _calibration_names(self, arm: Arm) -> list[str]:
-        if arm.is_dense:
+    def _calibration_names(self, condition: Condition) -> list[str]:
+        if condition.is_dense:
             return [spelled(DENSE)]
-        return [spelled(arm.label), *self._own_names(arm)]
+        return [spelled(condition.label), *self._own_names(condition)]
 
-    def _own_names(self, arm: Arm) -> Iterator[str]:
-        for name in arm.calibrations:
+    def _own_names(self, condition: Condition) -> Iterator[str]:
+        for name in condition.calibrations:
             entry = self.config.calibrations.get(name)
             yield from (spelled(own) for own in (name, entry and entry.role) if own)
-        for generator in {draw.checkpoint["generator"] for draw in arm.draws} - {NONE}:
+        for generator in {draw.checkpoint["generator"] for draw in condition.draws} - {NONE}:
             yield from self._model_names(generator)
