@@ -135,7 +135,7 @@ def test_ray_is_asked_for_where_it_is_missing(
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setenv("VLLM_HOST_IP", "127.0.0.1")
     with (
-        pytest.raises(ConfigError, match=r"models\.<name>\.distributed is ray, and Ray is not"),
+        pytest.raises(ConfigError, match=r"execution\.distributed is ray, and Ray is not"),
         gathered({}, Layout(tensor=2, distributed="ray"), gpus=2),
     ):
         pass

@@ -1,6 +1,7 @@
 """The whole DAG on a real SLURM, in which all goes wrong that goes wrong on a cluster."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -117,7 +118,7 @@ def samplers(directory: Path) -> dict[str, psutil.Process]:
 def freeze(sampler: psutil.Process, slurm: Slurm) -> Frozen | None:
     """Stop a job if it has drawn something."""
     words = sampler.cmdline()
-    shard = Path(sampler.cwd()) / words[words.index("--shard") + 1]
+    shard = Path(sampler.cwd()) / json.loads(words[words.index("--spec") + 1])["shard"]
     journal = shard.with_name(f".{shard.stem}.journal")
     if not journal.is_file() or not responses(journal):
         return None

@@ -20,7 +20,7 @@ def read_rows(part: AbacusSet) -> pl.DataFrame:
         TableError: as `check_shipped`.
     """
     check_shipped(part)
-    shipped = pl.scan_parquet(_file(part)).filter(kind=part.kind, seed=part.seed)
+    shipped = pl.scan_parquet(_file(part), glob=False).filter(kind=part.kind, seed=part.seed)
     return shipped.head(part.count).drop("kind", "seed").collect()
 
 
@@ -53,7 +53,9 @@ def _file(part: AbacusSet) -> Path:
 def _counts(file: Path) -> list[tuple[str, int, int]]:
     """The number of rows of each kind and seed."""
     try:
-        kinds = pl.scan_parquet(file).group_by("kind", "seed", maintain_order=True).len()
+        kinds = (
+            pl.scan_parquet(file, glob=False).group_by("kind", "seed", maintain_order=True).len()
+        )
         return kinds.collect().rows()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TableError(f"{file}: cannot be read ({error}); restore it from git") from error
