@@ -8,8 +8,7 @@ import polars as pl
 
 from ssgr.config import AbacusSet, FileSet, HubSet, PartsSet, ProblemSet
 from ssgr.errors import TableError
-from ssgr.jobs.start.entries import Entries
-from ssgr.jobs.start.found import Found
+from ssgr.jobs.start.entries import Entries, Found
 from ssgr.problems import load
 from ssgr.problems.apart import same
 from ssgr.problems.columns import check_columns, local_files
@@ -22,35 +21,36 @@ SMALL = 8 * 2**20
 def data_found(entries: Entries, found: Found) -> None:
     """Look at the sets that are used."""
     tables: dict[str, pl.DataFrame] = {}
-    sets: dict[str, ProblemSet] = {
-        f"sources.{name}": each.data for name, each in entries.sources.items()
-    }
-    sets |= {f"benchmarks.{name}": each.data for name, each in entries.benchmarks.items()}
-    for place, data in sets.items():
-        try:
-            table = _looked_at(data)
-        except TableError as error:
-            found.mistakes.append(f"{place}.data: {error}")
-        else:
-            if table is not None:
-                tables[place] = table
+    for registry in ("sources", "benchmarks"):
+        for name, entry in getattr(entries, registry).items():
+            try:
+                table = _looked_at(entry.data)
+            except TableError as error:
+                found.mistakes.append(f"{registry}.{name}.data: {error}")
+            else:
+                if table is not None:
+                    tables[f"{registry}.{name}"] = table
     found.mistakes += _too_few(entries, tables)
     found.warnings += _shared(entries, tables)
 
 
 def _looked_at(data: ProblemSet) -> pl.DataFrame | None:
     """The table of a small local set; None for others, of which the columns are checked."""
-    parts = list(data.parts.values()) if isinstance(data, PartsSet) else [data]
+    parts = _parts(data)
     names = [name for part in parts if isinstance(part, HubSet) for name in part.files]
-    found = [(part, local_files(part.path)) for part in parts if isinstance(part, FileSet)]
-    paths = [path for _, each in found for path in each]
+    local = [(part, local_files(part.path)) for part in parts if isinstance(part, FileSet)]
+    paths = [path for _, each in local for path in each]
     for name in (*names, *map(str, paths)):
         kind_of(name)
-    if found and len(found) == len(parts) and sum(path.stat().st_size for path in paths) <= SMALL:
+    if len(local) == len(parts) and sum(path.stat().st_size for path in paths) <= SMALL:
         return load(data)[0]
-    for part, each in found:
+    for part, each in local:
         check_columns(part, each[0])
     return None
+
+
+def _parts(data: ProblemSet) -> list[AbacusSet | FileSet | HubSet]:
+    return list(data.parts.values()) if isinstance(data, PartsSet) else [data]
 
 
 def _too_few(entries: Entries, tables: dict[str, pl.DataFrame]) -> Iterator[str]:
@@ -58,26 +58,28 @@ def _too_few(entries: Entries, tables: dict[str, pl.DataFrame]) -> Iterator[str]
     budget, pool = entries.budget, entries.pool
     if budget is None or pool is None or budget.allow_fewer:
         return
-    said = set()
+    few: dict[str, int] = {}
     for kind in entries.calibrations.values():
         source = entries.sources.get(kind.source)
         if source is None or kind.length == "text":
             continue
         table, data = tables.get(f"sources.{kind.source}"), source.data
-        counts = [len(table)] if table is not None else []
-        counts += [data.count] if isinstance(data, AbacusSet) else []
-        counts += [data.limit] if isinstance(data, HubSet) and data.limit else []
-        counts += [pool.problems] if pool.problems and not kind.is_reference else []
-        if counts and min(counts) < budget.sequences and kind.source not in said:
-            said.add(kind.source)
-            visited = (
-                "pool.problems visits" if min(counts) == pool.problems else "are all there are"
-            )
-            yield (
-                f"budget.sequences: {budget.sequences} is more than the {min(counts)} problems of "
-                f"sources.{kind.source} that {visited}, and each gives one sequence at most: lower "
-                "it, set budget.allow_fewer: true, or take more problems"
-            )
+        counts = [
+            None if table is None else len(table),
+            data.count if isinstance(data, AbacusSet) else None,
+            data.limit if isinstance(data, HubSet) else None,
+            None if kind.is_reference else pool.problems,
+        ]
+        least = min((each for each in counts if each is not None), default=budget.sequences)
+        if least < budget.sequences:
+            few.setdefault(kind.source, least)
+    for name, least in few.items():
+        visited = "pool.problems visits" if least == pool.problems else "are all there are"
+        yield (
+            f"budget.sequences: {budget.sequences} is more than the {least} problems of "
+            f"sources.{name} that {visited}, and each gives one sequence at most: lower "
+            "it, set budget.allow_fewer: true, or take more problems"
+        )
 
 
 def _shared(entries: Entries, tables: dict[str, pl.DataFrame]) -> Iterator[str]:
@@ -105,9 +107,8 @@ def _shared(entries: Entries, tables: dict[str, pl.DataFrame]) -> Iterator[str]:
 
 def _files(data: ProblemSet) -> set[object]:
     """What a set is read from."""
-    parts = list(data.parts.values()) if isinstance(data, PartsSet) else [data]
     found: set[object] = set()
-    for part in parts:
+    for part in _parts(data):
         if isinstance(part, AbacusSet):
             found.add((part.kind, part.seed))
         elif isinstance(part, HubSet):

@@ -3,123 +3,95 @@
 A mistake in one entry hides none in another: what does not validate is not here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ssgr.config import Benchmark, Budget, Calibration, Model, Pool, PoolSampling, Sampling, Source
 from ssgr.config.base import Folder
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
+Raw = Mapping[str, Any]
+
+
+@dataclass
+class Found:
+    """``mistakes`` are refused; ``warnings`` may be meant, and are printed."""
+
+    mistakes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Entries:
-    """What a raw configuration holds, as far as it is right."""
+    """The right entries of a raw configuration.
 
-    def __init__(self, raw: Mapping[str, Any], targets: Iterable[str] = ()) -> None:
+    Attributes:
+        pruned: names of the models that are pruned and scored.
+        models: those, and the models that generate calibration data.
+        calibrations, sources: what is made, and of what.
+        benchmarks: those that are scored, or that a source is kept apart from.
+        pool, sampling, evaluation, budget, results: the sections; None if one is wrong.
+    """
+
+    def __init__(self, raw: Raw, targets: Iterable[str] = ()) -> None:
         """Read ``raw``, of any shape, for these targets of Snakemake; none is the default."""
-        self._raw = raw
-        self._targets = list(targets)
+        parts = _parts(raw, list(targets))
+        self.pool = _valid(Pool, raw.get("pool"))
+        self.sampling = _valid(PoolSampling, raw.get("sampling"))
+        self.evaluation = _valid(Sampling, raw.get("evaluation"))
+        self.budget = _valid(Budget, raw.get("budget"))
+        self.results: str | None = _valid(Folder, raw.get("results", "results"))
 
-    @cached_property
-    def models(self) -> dict[str, Model]:
-        """Models that are pruned or generate."""
-        generators = {entry.generator for entry in self.calibrations.values()}
-        return self._registry("models", Model, self.pruned | generators)
-
-    @cached_property
-    def pruned(self) -> set[str]:
-        """Names of the models that are pruned and scored."""
-        return self._named("models") or set()
-
-    @cached_property
-    def calibrations(self) -> dict[str, Calibration]:
-        """Kinds of calibration that are made."""
-        return self._registry("calibrations", Calibration, self._named("calibrations"))
-
-    @cached_property
-    def sources(self) -> dict[str, Source]:
-        """Sources of those."""
-        used = {entry.source for entry in self.calibrations.values()}
-        return self._registry("sources", Source, used)
-
-    @cached_property
-    def benchmarks(self) -> dict[str, Benchmark]:
-        """Benchmarks that are scored, or that a source is kept apart from."""
-        apart = {name for entry in self.sources.values() for name in entry.apart_from}
-        named = self._named("benchmarks")
-        return self._registry("benchmarks", Benchmark, named and named | apart)
-
-    @cached_property
-    def pool(self) -> Pool | None:
-        """The section of this name; None if it is wrong."""
-        return self._section("pool", Pool)
-
-    @cached_property
-    def sampling(self) -> PoolSampling | None:
-        """The section of this name."""
-        return self._section("sampling", PoolSampling)
-
-    @cached_property
-    def evaluation(self) -> Sampling | None:
-        """The section of this name."""
-        return self._section("evaluation", Sampling)
-
-    @cached_property
-    def budget(self) -> Budget | None:
-        """The section of this name."""
-        return self._section("budget", Budget)
-
-    @cached_property
-    def results(self) -> str | None:
-        """Folder of the results."""
-        try:
-            return TypeAdapter(Folder).validate_python(self._raw.get("results", "results"))
-        except ValidationError:
-            return None
-
-    @cached_property
-    def _parts(self) -> list[Mapping[str, Any]]:
-        """What is made: the run or all experiments, and the experiments that are named."""
-        raw = _mapping(self._raw.get("experiments")).items()
-        experiments = {name: _mapping(entry) for name, entry in raw if entry is not None}
-        whole = "paper" in (self._targets or [str(self._raw.get("target"))])
-        wanted = experiments if whole else [name for name in self._targets if name in experiments]
-        run = _mapping(self._raw.get("run"))
-        own: list[Mapping[str, Any]] = [
-            {**run, **{axis: said for axis, said in experiments[name].items() if said is not None}}
-            for name in wanted
-        ]
-        return own or [run]
-
-    def _named(self, axis: str) -> set[str] | None:
-        """Names that are taken of a registry; None is all of it."""
-        lists = [part.get(axis) for part in self._parts]
-        if any(each is None for each in lists):
-            return None
-        return {name for each in lists if isinstance(each, list) for name in map(str, each)}
-
-    def _section(self, name: str, kind: type[M]) -> M | None:
-        return next(_valid(kind, self._raw.get(name)), None)
-
-    def _registry(self, name: str, kind: type[M], names: set[Any] | None = None) -> dict[str, M]:
-        raw = self._raw.get(name)
-        return {
-            str(key): entry
-            for key, value in (raw.items() if isinstance(raw, Mapping) else ())
-            if names is None or key in names
-            for entry in _valid(kind, value)
-        }
+        used = _named(parts, "calibrations")
+        self.calibrations = _registry(raw.get("calibrations"), Calibration, used)
+        kinds = self.calibrations.values()
+        self.pruned = _named(parts, "models") or set()
+        generators = {kind.generator for kind in kinds if kind.generator}
+        self.models = _registry(raw.get("models"), Model, self.pruned | generators)
+        self.sources = _registry(raw.get("sources"), Source, {kind.source for kind in kinds})
+        scored = _named(parts, "benchmarks")
+        apart = {name for source in self.sources.values() for name in source.apart_from}
+        self.benchmarks = _registry(raw.get("benchmarks"), Benchmark, scored and scored | apart)
 
 
-def _valid(kind: type[M], value: object) -> Iterator[M]:
+def _parts(raw: Raw, targets: list[str]) -> list[Raw]:
+    """What is made: the run or all experiments, and the experiments that are named."""
+    run, listed = _mapping(raw.get("run")), _mapping(raw.get("experiments"))
+    experiments = {name: _mapping(entry) for name, entry in listed.items() if entry is not None}
+    whole = "paper" in (targets or [str(raw.get("target"))])
+    wanted = experiments if whole else [name for name in targets if name in experiments]
+    own: list[Raw] = [
+        {**run, **{axis: each for axis, each in experiments[name].items() if each is not None}}
+        for name in wanted
+    ]
+    return own or [run]
+
+
+def _named(parts: list[Raw], axis: str) -> set[str] | None:
+    """Names that are taken of a registry; None is all of it."""
+    lists = [part.get(axis) for part in parts]
+    if any(each is None for each in lists):
+        return None
+    return {str(name) for each in lists if isinstance(each, list) for name in each}
+
+
+def _registry(raw: object, kind: type[M], names: set[str] | None) -> dict[str, M]:
+    return {
+        str(key): entry
+        for key, value in _mapping(raw).items()
+        if names is None or key in names
+        if (entry := _valid(kind, value)) is not None
+    }
+
+
+def _valid(kind: type[M], value: object) -> M | None:
     try:
-        yield kind.model_validate(value)
-    except ValidationError:  # `ssgr.jobs.validation` tells it
-        return
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:  # `ssgr.jobs.validation` reports it
+        return None
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> Raw:
     return value if isinstance(value, Mapping) else {}

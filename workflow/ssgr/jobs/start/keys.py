@@ -19,12 +19,12 @@ def twice(file: Path) -> list[str]:
         return []
     if root is None or any(place.endswith("__use_yte__") for place, _ in _places(root)):
         return []
-    found = []
-    for place, lines in _places(root):
-        if len(lines) > 1:
-            listed = " and ".join(map(str, lines))
-            found.append(f"{file}: {place} stands twice, in lines {listed}: only the last counts")
-    return found
+    return [
+        f"{file}: {place} stands twice, in lines {' and '.join(map(str, lines))}: only the last "
+        "counts"
+        for place, lines in _places(root)
+        if len(lines) > 1
+    ]
 
 
 def _places(node: yaml.Node, above: str = "") -> Iterator[tuple[str, list[int]]]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ssgr.cluster.sizing import configs
-from ssgr.config import Model, Sampling
+from ssgr.config import Model
 from ssgr.config.folders import nearest_model
-from ssgr.jobs.start.entries import Entries
-from ssgr.jobs.start.found import Found
+from ssgr.jobs.start.entries import Entries, Found
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -26,15 +25,7 @@ def models_found(entries: Entries, found: Found) -> None:
         limit = configs.positions(entry)
         if limit is not None:
             found.mistakes += _beyond(name, entry, limit, entries)
-    found.warnings += _without_vllm(entries.models)
-    seen: dict[str, str] = {}
-    for name, entry in entries.models.items():
-        other = seen.setdefault(entry.model_dump_json(exclude={"role"}), name)
-        if other != name:
-            found.warnings.append(
-                f"models.{name} and models.{other} are the same: each is sampled and pruned by "
-                "itself"
-            )
+    found.warnings += [*_without_vllm(entries.models), *_twice(entries.models)]
     drawn = entries.sampling
     if drawn is not None and drawn.temperature == 0 and drawn.n > 1:
         found.warnings.append(
@@ -42,8 +33,20 @@ def models_found(entries: Entries, found: Found) -> None:
         )
 
 
+def _twice(models: Mapping[str, Model]) -> Iterator[str]:
+    """Entries that differ in nothing that is run."""
+    seen: dict[str, str] = {}
+    for name, entry in models.items():
+        other = seen.setdefault(entry.model_dump_json(exclude={"role"}), name)
+        if other != name:
+            yield (
+                f"models.{name} and models.{other} are the same: each is sampled and pruned by "
+                "itself"
+            )
+
+
 def _path(place: str, entry: Model) -> Iterator[str]:
-    """What stands against a model's path."""
+    """What is wrong with a model's path."""
     folder = Path(entry.location)
     if folder.is_dir():
         if not (folder / configs.CONFIG).is_file():
@@ -65,7 +68,7 @@ def _path(place: str, entry: Model) -> Iterator[str]:
 
 
 def _said(place: str, entry: Model) -> Iterator[str]:
-    """What may be meant, and may not."""
+    """What may be a mistake."""
     if Path(entry.location).is_dir():
         if entry.revision is not None:
             yield f"{place}.revision: {entry.path} is a folder here, its `revision` means nothing"
@@ -78,12 +81,11 @@ def _said(place: str, entry: Model) -> Iterator[str]:
 
 
 def _without_vllm(models: Mapping[str, Model]) -> Iterator[str]:
-    """Environments that lack the engine of some models: each is said once."""
+    """Environments that lack the engine of some models, each once."""
     lacking: dict[str | None, list[str]] = {}
     for name, entry in models.items():
-        for python in {
-            one.execution.python for one in (entry, entry.for_evaluation()) if one.engine == "vllm"
-        }:
+        used = [one for one in (entry, entry.for_evaluation()) if one.engine == "vllm"]
+        for python in {one.execution.python for one in used}:
             if _lacks_vllm(python):
                 lacking.setdefault(python, []).append(name)
     for python, names in lacking.items():
@@ -99,33 +101,29 @@ def _lacks_vllm(python: str | None) -> bool:
     if python is None:
         return find_spec("vllm") is None
     found = shutil.which(os.path.expanduser(python))
-    packages = Path(found).parent.parent.glob("lib/python3*/site-packages") if found else ()
-    there = list(packages)
+    there = list(Path(found).parent.parent.glob("lib/python3*/site-packages")) if found else []
     return bool(there) and not any((folder / "vllm").is_dir() for folder in there)
 
 
 def _beyond(name: str, entry: Model, limit: int, entries: Entries) -> Iterator[str]:
     """What is longer than the model's context."""
     said = f"the {limit:,} positions of models.{name} (max_position_embeddings)"
-    kinds = entries.calibrations
-    generates = any(
+    kinds, is_pruned = entries.calibrations, name in entries.pruned
+    generates = entry.engine != "server" and any(
         not kind.is_reference and (kind.generator or name) == name for kind in kinds.values()
     )
-    drawn: list[tuple[str, Sampling | None]] = []
-    if generates and entry.engine != "server":
-        drawn.append(("sampling", entries.sampling))
-    if name in entries.pruned:
-        drawn.append(("evaluation", entries.evaluation))
-    for key, sampling in drawn:
+    answers = {
+        "sampling": entries.sampling if generates else None,
+        "evaluation": entries.evaluation if is_pruned else None,
+    }
+    for key, sampling in answers.items():
         if sampling is not None and sampling.max_tokens >= limit:
             yield (
                 f"{key}.max_tokens: {sampling.max_tokens} leaves no room for a prompt in {said}: "
                 f"prompt and response share them, so lower it well below {limit}"
             )
-    if name not in entries.pruned:
-        return
-    if entries.budget is not None and entries.budget.tokens > limit:
-        yield f"budget.tokens: {entries.budget.tokens} is beyond {said}: {limit} at most"
-    for label, kind in kinds.items():
-        if kind.tokens is not None and kind.tokens > limit:
-            yield f"calibrations.{label}.tokens: {kind.tokens} is beyond {said}: {limit} at most"
+    lengths = {"budget": entries.budget.tokens if entries.budget else None}
+    lengths |= {f"calibrations.{label}": kind.tokens for label, kind in kinds.items()}
+    for key, tokens in lengths.items() if is_pruned else ():
+        if tokens is not None and tokens > limit:
+            yield f"{key}.tokens: {tokens} is beyond {said}: {limit} at most"
