@@ -1,8 +1,9 @@
 """Tables that several test files build, and the folders they share."""
 
+import copy
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,18 @@ def slurm() -> Iterator[Slurm]:
         slurm_cluster.started(Path(folder)) as slurm,
     ):
         yield slurm
+
+
+def changed(raw: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a raw configuration with these values; a key is a place, as ``run.models``."""
+    copied = copy.deepcopy(dict(raw))
+    for place, value in changes.items():
+        *above, key = place.split(".")
+        entry = copied
+        for name in above:
+            entry = entry.setdefault(name, {})
+        entry[key] = copy.deepcopy(value)
+    return copied
 
 
 def graded_pool(problems: dict[str, Sequence[tuple[int, bool]]], **columns: Any) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """The configuration: what is refused, how it is said, and that the shipped one is right."""
 
-import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from ssgr.config import Calibration, Config, Pool, Sampling
+from conftest import changed
+from ssgr.config import Calibration, Pool, Sampling
 from ssgr.config.sparsity import Sparsity
 from ssgr.errors import ConfigError
 from ssgr.jobs.grid import points
@@ -20,8 +20,7 @@ from ssgr.jobs.waves import is_last, shards
 @pytest.fixture
 def raw(root: Path) -> dict[str, Any]:
     """The shipped configuration, to be spoilt."""
-    shipped = yaml.safe_load((root / "config" / "config.yaml").read_text())
-    return copy.deepcopy(shipped)  # type: ignore[no-any-return]
+    return dict(yaml.safe_load((root / "config" / "config.yaml").read_text()))
 
 
 def mistakes(raw: dict[str, Any]) -> str:
@@ -39,16 +38,18 @@ def test_the_shipped_configuration_is_the_papers_main_table(raw: dict[str, Any])
 
 
 def test_every_mistake_is_listed_with_its_place_and_the_nearest_name(raw: dict[str, Any]) -> None:
-    raw["run"]["pruners"] = ["sparsgpt"]
-    raw["run"]["sparsities"] = ["5:4", 150]
-    raw["run"]["models"] = ["abacsu"]
-    raw["sampling"]["temprature"] = 0.6
-    raw["calibrations"]["SGR"]["tau"] = 1.5
-    raw["calibrations"]["C4"]["source"] = "pros"
-    raw["calibrations"]["MathR"]["length"] = "solutions"
-    raw["benchmarks"]["mine"] = {"data": {"loader": "file", "path": "x", "question": "q"}}
-    raw["modles"] = {}
-    message = mistakes(raw)
+    changes = {
+        "run.pruners": ["sparsgpt"],
+        "run.sparsities": ["5:4", 150],
+        "run.models": ["abacsu"],
+        "sampling.temprature": 0.6,
+        "calibrations.SGR.tau": 1.5,
+        "calibrations.C4.source": "pros",
+        "calibrations.MathR.length": "solutions",
+        "benchmarks.mine": {"data": {"loader": "file", "path": "x", "question": "q"}},
+        "modles": {},
+    }
+    message = mistakes(changed(raw, changes))
     for said in (
         "the configuration has 11 mistakes",
         "run.pruners: unknown pruner 'sparsgpt' (did you mean 'sparsegpt'?)",
@@ -65,49 +66,99 @@ def test_every_mistake_is_listed_with_its_place_and_the_nearest_name(raw: dict[s
         assert said in message
 
 
-@pytest.mark.parametrize(
-    ("entry", "said"),
-    [
-        ({"source": "prose", "length": "median", "tau": 0.5}, "holds plain text"),
-        ({"source": "stories", "length": "text"}, "holds problems"),
-        ({"source": "stories", "length": "median"}, "needs a tau"),
-        ({"source": "stories", "length": "solution", "tau": 0.5}, "tau has no meaning"),
-        ({"source": "stories", "length": "median", "tau": "0.9..0.1"}, "from low to high"),
-        ({"source": "stories", "length": "median", "tau": True}, "tau"),
-        ({"length": "median", "tau": 0.5}, "calibrations.mine.source: is missing"),
-        ("SSGR", "calibrations.mine"),
-    ],
-)
-def test_calibrations_that_make_no_sense(raw: dict[str, Any], entry: object, said: str) -> None:
-    raw["calibrations"]["mine"] = entry
-    assert said in mistakes(raw)
+def column(**entry: object) -> dict[str, object]:
+    """A change: a calibration called Column."""
+    return {"calibrations.Column": {"source": "stories", "length": "median", "tau": 0.75} | entry}
+
+
+HUB = {"loader": "hub", "repo": "o/n", "revision": "main", "files": ["a.csv"], "question": "q",
+       "answer": "a"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "said"),
+    ("changes", "said"),
     [
-        ("pool.wave", 0, "pool.wave"),
-        ("models.abacus.path", "/no/such/folder", "models.abacus: path '/no/such/folder'"),
-        ("models.abacus.batchsize", 3, "models.abacus.batchsize: unknown key"),
-        ("models.abacus.prompt", "Hi", "models.abacus: prompt must contain {question}"),
-        ("models.abacus.engine", "vlm", "unknown engine 'vlm' (did you mean 'vllm'?)"),
-        ("sources.stories.solution_template", "{question}", "must contain {solution}"),
-        ("sources.none", {"data": {"loader": "file", "path": "x", "text": "t"}}, "'none' is taken"),
-        ("run.benchmarks", [], "run.benchmarks"),
-        ("experiments", {"run": {"title": "t"}}, "experiments.run: the name is the run's own"),
-        ("sampling.temperature", 0.655, "more than two decimals"),
-        ("calibrations.SSGR.tau", 0.755, "at most two decimals"),
+        # calibrations
+        (column(source="prose"), "holds plain text"),
+        (column(length="text", tau=None), "holds problems"),
+        (column(tau=None), "needs a tau"),
+        (column(length="solution"), "tau has no meaning"),
+        (column(tau="0.9..0.1"), "from low to high"),
+        (column(tau=True), "tau"),
+        (column(tau=0.755), "at most two decimals"),
+        (column(tau=60), "(did you mean 0.6?)"),
+        (column(tau=[0.5, 2]), "tau 2"),
+        (column(tau=[0.5], tokens=[16]), "only one may be"),
+        (column(tokens=[16, 32], label=["one"]), "label has 1 values, tokens 2"),
+        ({"calibrations.Mine": {"length": "median", "tau": 0.5}}, "Mine.source: is missing"),
+        ({"calibrations.Mine": None}, "calibrations.Mine: is empty (null): expected an entry with "
+         "keys: source, tau, length"),
+        ({"calibrations.Mine": "SSGR"}, "calibrations.Mine: expected an entry with keys: source"),
+        # models
+        ({"models.abacus.path": "/no/such/folder"}, "models.abacus: path '/no/such/folder'"),
+        ({"models.abacus.batchsize": 3}, "models.abacus.batchsize: unknown key"),
+        ({"models.abacus.prompt": "Hi"}, "models.abacus: prompt must contain {question}"),
+        ({"models.abacus.engine": "vlm"}, "unknown engine 'vlm' (did you mean 'vllm'?)"),
+        ({"models.abacus.engine": "vLLM"}, "(did you mean 'vllm'?)"),
+        ({"models.abacus.memory_share": 85}, "less than or equal to 1 (did you mean 0.85?)"),
+        ({"models.abacus.dtype": "fp16"}, "(did you mean 'float16'?), not 'fp16'"),
+        ({"models.abacus.gpu": True}, "gpu: expected a number, not true"),
+        ({"models.abacus.revision": 20260101}, "(did you mean '20260101', in quotes?)"),
+        ({"models.abacus.revision": "1a2b3c4"}, "is a shortened commit"),
+        ({"models.my model": {"path": "a/b"}}, "(did you mean 'my-model'?)"),
+        ({"models.m": {"path": "a/model.safetensors"}}, "is a file: name its folder, 'a'"),
+        # sources and benchmarks
+        ({"sources": None}, "sources: is empty (null)"),
+        ({"sources.stories.solution_template": "{question}"}, "must contain {solution}"),
+        ({"sources.none": {"data": {"loader": "file", "path": "x", "text": "t"}}},
+         "'none' is taken"),
+        ({"sources.s": {"data": {"loader": "file", "path": "x.csv", "question": "q",
+          "where": {"split": None}}}}, "has 1 mistake:\n  - sources.s.data.where.split: is empty"),
+        ({"benchmarks": ["easy"]}, "benchmarks: expected an entry with keys, not a list"),
+        ({"benchmarks.b": {"data": {"path": "x.csv"}}}, "benchmarks.b.data: expected loader: "
+         "abacus, file, hub, parts; it has none"),
+        ({"benchmarks.b": {"data": {"loader": "fiel"}}}, "(did you mean 'file'?)"),
+        ({"benchmarks.b": {"data": HUB | {"repo": "https://hub.example/datasets/o/n"}}},
+         "expected owner/name (did you mean 'o/n'?)"),
+        ({"benchmarks.b": {"data": HUB | {"files": ["*.csv"]}}}, "is a glob"),
+        # what is run
+        ({"run.benchmarks": []}, "run.benchmarks"),
+        ({"run.pruners": "wanda"}, "run.pruners: expected a list, as in [a, b] (did you mean "
+         "[wanda]?)"),
+        ({"run.pruners": []}, "run.pruners: is empty: expected at least one entry"),
+        ({"run.pruners": ["wanda", "alps", "wanda"]}, "run.pruners: 'wanda' stands twice"),
+        ({"run.sparsities": ["2:4", "2-4"]}, "run.sparsities: '2-4' stands twice"),
+        ({"run.sparsities": yaml.safe_load("[2:4]")}, "write 2-4 or '2:4'"),  # a number of YAML's
+        ({"experiments": {"run": {"title": "t"}}}, "experiments.run: the name is the run's own"),
+        ({"keep_experiments": ["yours"]}, "keep_experiments: unknown experiment 'yours'"),
+        ({"target": "papers"}, "target: expected 'report' or 'paper' (did you mean 'paper'?)"),
+        # recipes
+        ({"pruners.one": {"method": "sparsgpt"}}, "pruners.one.method: unknown pruner 'sparsgpt' "
+         "(did you mean 'sparsegpt'?)"),
+        ({"pruners.one": {"method": "wanda", "allocation": "own"}}, "pruners.one.allocation: "
+         "unknown allocation 'own' (did you mean 'owl'?)"),
+        ({"pruners.one": {"allocation": "owl"}}, "pruners.one.method: is missing"),
+        ({"pruners.one": {"method": "alps", "search": {"method": "wander"}}},
+         "pruners.one.search.method: unknown pruner 'wander' (did you mean 'wanda'?)"),
+        ({"pruners.one": {"method": "wanda", "allocation": "owl"}, "run.pruners": ["one"],
+          "run.sparsities": ["2:4", 50]},
+         "'one' spreads sparsity unevenly (allocation: owl), which the pattern 2-4"),
+        # the rest
+        ({"pool.wave": 0}, "pool.wave"),
+        ({"sampling.temperature": 0.655}, "more than two decimals"),
+        ({"sampling.temperature": "warm"}, "sampling.temperature: expected a number, not"),
+        ({"sampling.max_tokens": "16k"}, "sampling.max_tokens: expected a whole number"),
+        ({"results": ""}, "results: is empty: name a folder"),
     ],
-)
-def test_mistakes_that_would_surface_only_in_a_job(
-    raw: dict[str, Any], place: str, value: object, said: str
+)  # fmt: skip
+def test_a_mistake_is_answered_in_words(
+    raw: dict[str, Any], changes: dict[str, Any], said: str
 ) -> None:
-    *folders, key = place.split(".")
-    entry = raw
-    for folder in folders:
-        entry = entry[folder]
-    entry[key] = value
-    assert said in mistakes(raw)
+    message = mistakes(changed(raw, changes))
+    assert said in message
+    for jargon in ("Input should", "valid dictionary", "discriminator", "pattern '", "List should"):
+        assert jargon not in message
+    assert message.count("\n") < 6  # nothing follows from it that is no mistake of its own
 
 
 def test_the_median_of_thinking_needs_every_response(raw: dict[str, Any]) -> None:
@@ -121,65 +172,10 @@ def test_the_median_of_thinking_needs_every_response(raw: dict[str, Any]) -> Non
     assert load_config(raw).filters.min_thinking_share == 0.5
 
 
-def test_yaml_reads_a_bare_two_to_four_as_a_number_and_is_told_so(raw: dict[str, Any]) -> None:
-    raw["run"]["sparsities"] = yaml.safe_load("[2:4]")
-    assert "write 2-4 or '2:4'" in mistakes(raw)
-
-
 @pytest.mark.parametrize("shape", [None, [], 3, "x", {"run": None}, {"run": {"models": 3}}])
 def test_any_shape_is_answered_by_a_message(shape: Any) -> None:
     raw = shape if isinstance(shape, dict) else {"models": shape, "calibrations": shape}
     assert "is missing" in mistakes(raw)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"calibrations": {"Mine": None}}, "calibrations.Mine: is empty (null): expected an entry "
-         "with keys: source, tau, length"),
-        ({"calibrations": {"Mine": "SSGR"}}, "expected an entry with keys: source"),
-        ({"sources": None}, "sources: is empty (null)"),
-        ({"benchmarks": ["easy"]}, "benchmarks: expected an entry with keys, not a list"),
-        ({"run": {"pruners": "wanda"}}, "run.pruners: expected a list, as in [a, b] (did you mean "
-         "[wanda]?)"),
-        ({"run": {"pruners": []}}, "run.pruners: is empty: expected at least one entry"),
-        ({"run": {"pruners": ["wanda", "alps", "wanda"]}}, "run.pruners: 'wanda' stands twice"),
-        ({"run": {"sparsities": ["2:4", "2-4"]}}, "run.sparsities: '2-4' stands twice"),
-        ({"models": {"abacus": {"memory_share": 85}}}, "less than or equal to 1 (did you mean "
-         "0.85?)"),
-        ({"models": {"abacus": {"dtype": "fp16"}}}, "(did you mean 'float16'?), not 'fp16'"),
-        ({"models": {"abacus": {"gpu": True}}}, "gpu: expected a number, not true"),
-        ({"models": {"abacus": {"revision": 20260101}}}, "(did you mean '20260101', in quotes?)"),
-        ({"models": {"abacus": {"revision": "1a2b3c4"}}}, "is a shortened commit"),
-        ({"models": {"my model": {"path": "a/b"}}}, "(did you mean 'my-model'?)"),
-        ({"models": {"m": {"path": "a/model.safetensors"}}}, "is a file: name its folder, 'a'"),
-        ({"sampling": {"temperature": "warm"}}, "sampling.temperature: expected a number, not"),
-        ({"sampling": {"max_tokens": "16k"}}, "sampling.max_tokens: expected a whole number"),
-        ({"calibrations": {"SSGR": {"tau": 60}}}, "(did you mean 0.6?)"),
-        ({"benchmarks": {"b": {"data": {"path": "x.csv"}}}}, "benchmarks.b.data: expected loader: "
-         "abacus, file, hub, parts; it has none"),
-        ({"benchmarks": {"b": {"data": {"loader": "fiel"}}}}, "(did you mean 'file'?)"),
-        ({"benchmarks": {"b": {"data": {"loader": "hub", "repo": "https://hub.example/datasets/o/n",
-          "revision": "main", "files": ["*.csv"], "question": "q", "answer": "a"}}}},
-         "expected owner/name (did you mean 'o/n'?)"),
-        ({"benchmarks": {"b": {"data": {"loader": "hub", "repo": "o/n", "revision": "main",
-          "files": ["*.csv"], "question": "q", "answer": "a"}}}}, "is a glob"),
-        ({"sources": {"s": {"data": {"loader": "file", "path": "x.csv", "question": "q",
-          "where": {"split": None}}}}}, "has 1 mistake:\n  - sources.s.data.where.split: is empty"),
-        ({"models": {"abacus": {"engine": "vLLM"}}}, "(did you mean 'vllm'?)"),
-        ({"results": ""}, "results: is empty: name a folder"),
-        ({"target": "papers"}, "target: expected 'report' or 'paper' (did you mean 'paper'?)"),
-    ],
-)  # fmt: skip
-def test_ordinary_mistakes_are_answered_in_words(
-    raw: dict[str, Any], changes: dict[str, Any], said: str
-) -> None:
-    update_config(raw, changes)
-    message = mistakes(raw)
-    assert said in message
-    for jargon in ("Input should", "valid dictionary", "discriminator", "pattern '", "List should"):
-        assert jargon not in message
-    assert message.count("\n") < 6  # nothing follows from it that is no mistake of its own
 
 
 @pytest.mark.parametrize(
@@ -192,8 +188,8 @@ def test_ordinary_mistakes_are_answered_in_words(
     ],
 )
 def test_no_mistake_shows_what_may_be_a_password(raw: dict[str, Any], server: object) -> None:
-    raw["models"]["served"] = {"path": "o/n", "engine": "server", "server": server}
-    said = mistakes(raw)
+    entry = {"path": "o/n", "engine": "server", "server": server}
+    said = mistakes(changed(raw, {"models.served": entry}))
     assert "models.served.server" in said and "hush" not in said
 
 
@@ -210,12 +206,8 @@ def test_keys_spell_what_they_stand_for() -> None:
 def test_sparsity_patterns() -> None:
     assert Sparsity.parse("2:4") == Sparsity.parse("2-4") == Sparsity(0.5, 2, 4)
     assert Sparsity.parse(62.5) == Sparsity(0.625)
-    assert [Sparsity.parse(text).key for text in ("50", "62.5", "4:8", "0")] == [
-        "50",
-        "62.5",
-        "4-8",
-        "0",
-    ]
+    for text in ("50", "62.5", "4-8", "0"):
+        assert Sparsity.parse(text).key == text
     for bad in ("5:4", "0:4", "4:4", "150", "100", "-3", "half", "", "."):
         with pytest.raises(ConfigError):
             Sparsity.parse(bad)
@@ -274,82 +266,39 @@ def test_a_recipe_that_looks_at_text_needs_a_calibration(
     assert len(points(load_config(raw)).filter(pruner="looking")) == 4
 
 
-def test_mistakes_in_recipes_are_told(raw: dict[str, Any]) -> None:
-    raw["pruners"] = {
-        "one": {"method": "sparsgpt", "allocation": "own"},
-        "two": {"method": "wanda", "allocation": "owl"},
-        "three": {"allocation": "owl"},
-        "four": {"method": "alps", "search": {"method": "wander"}},
-    }
-    message = mistakes(raw)
-    for said in (
-        "pruners.one.method: unknown pruner 'sparsgpt' (did you mean 'sparsegpt'?)",
-        "pruners.one.allocation: unknown allocation 'own' (did you mean 'owl'?)",
-        "pruners.three.method: is missing",
-        "pruners.four.search.method: unknown pruner 'wander' (did you mean 'wanda'?)",
-    ):
-        assert said in message
-    raw["pruners"] = {"two": raw["pruners"]["two"]}
-    raw["run"] |= {"pruners": ["two"], "sparsities": ["2:4", 50]}
-    assert "'two' spreads sparsity unevenly (allocation: owl), which the pattern 2-4" in mistakes(
-        raw
-    )
-
-
 def test_the_readmes_own_model_is_a_valid_configuration(raw: dict[str, Any], root: Path) -> None:
     """Merged onto the shipped file as Snakemake does it."""
     example = (root / "README.md").read_text().partition("# mine.yaml\n")[2].partition("```")[0]
-    merged = copy.deepcopy(raw)
-    update_config(merged, yaml.safe_load((root / "config" / "paper.yaml").read_text()))
-    update_config(merged, yaml.safe_load(example))
-    config = load_config(merged)
+    update_config(raw, yaml.safe_load((root / "config" / "paper.yaml").read_text()))
+    update_config(raw, yaml.safe_load(example))
+    config = load_config(raw)
     assert config.run.models == config.selection("table2").models == ["mine"]
     assert not {"table5", "table8"} & set(config.experiments)
     assert {entry.source for entry in config.run_calibrations.values()} == {"mathr", "c4"}
     assert config.budget.key == "128x16384-s0"
 
 
-def listed(raw: dict[str, Any], **entry: object) -> Config:
-    """The shipped configuration with a calibration called Column, and experiments."""
-    raw["calibrations"]["Column"] = {"source": "stories", "tau": 0.75, "length": "median"} | entry
-    raw["run"]["calibrations"] = ["C4", "Column"]
-    raw["experiments"] = {"one": {"title": "One", "calibrations": ["Column"]}}
-    return load_config(raw)
-
-
 def test_a_list_of_values_is_a_calibration_of_each(raw: dict[str, Any]) -> None:
-    made = listed(raw, tau=[0.5, 1, "0.50..0.99"])
+    more = {
+        "run.calibrations": ["C4", "Column"],
+        "experiments": {"one": {"title": "One", "calibrations": ["Column"]}},
+    }
+    made = load_config(changed(raw, column(tau=[0.5, 1, "0.50..0.99"]) | more))
     names = ["Column-0.50", "Column-1.00", "Column-0.50..0.99"]
     assert made.run.calibrations == ["C4", *names]
     assert made.experiments["one"].calibrations == names
-    column = [made.calibrations[name] for name in names]
-    assert [one.label for one in column] == ["0.5", "1", "0.50..0.99"]
-    assert [one.tau for one in column] == ["0.50", "1.00", "0.50..0.99"]
+    columns = [made.calibrations[name] for name in names]
+    assert [one.label for one in columns] == ["0.5", "1", "0.50..0.99"]
+    assert [one.tau for one in columns] == ["0.50", "1.00", "0.50..0.99"]
 
-
-def test_labels_and_roles_may_be_lists_beside_it(raw: dict[str, Any]) -> None:
-    made = listed(raw, tokens=[16, 32], role=["0.5k", "1k"], label=["short", "long"])
-    column = [made.calibrations[name] for name in ("Column-16", "Column-32")]
-    said = [(one.tokens, one.role, one.label) for one in column]
+    named = {"tokens": [16, 32], "role": ["0.5k", "1k"], "label": ["short", "long"]}
+    made = load_config(changed(raw, column(**named) | more))
+    columns = [made.calibrations[name] for name in ("Column-16", "Column-32")]
+    said = [(one.tokens, one.role, one.label) for one in columns]
     assert said == [(16, "0.5k", "short"), (32, "1k", "long")]
-
-
-@pytest.mark.parametrize(
-    ("entry", "said"),
-    [
-        ({"tau": [0.5, 2]}, "tau 2"),
-        ({"tau": [0.5], "tokens": [16]}, "only one may be"),
-        ({"tokens": [16, 32], "label": ["one"]}, "label has 1 values, tokens 2"),
-    ],
-)
-def test_wrong_lists_are_refused(raw: dict[str, Any], entry: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        listed(raw, **entry)
 
 
 def test_inherited_experiments_may_be_left_out(raw: dict[str, Any]) -> None:
     raw["experiments"]["mine"] = {"title": "Mine", "calibrations": ["SSGR"]}
     assert list(load_config(raw | {"keep_experiments": ["mine"]}).experiments) == ["mine"]
     assert load_config(raw | {"keep_experiments": []}).experiments == {}
-    with pytest.raises(ConfigError, match="keep_experiments: unknown experiment 'yours'"):
-        load_config(raw | {"keep_experiments": ["yours"]})

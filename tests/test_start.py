@@ -1,6 +1,5 @@
 """What is known before any job: models, files, folders, doubled keys, each told with its place."""
 
-import copy
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import polars as pl
 import pytest
 import yaml
 
+from conftest import changed
 from ssgr.config import FileSet, PartsSet
 from ssgr.jobs.start import Found, look
 from ssgr.jobs.start.keys import twice
@@ -58,16 +58,6 @@ def file_set(path: str, **columns: Any) -> dict[str, Any]:
     return {"loader": "file", "path": path, "question": "q", "answer": "a", **columns}
 
 
-def changed(raw: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
-    spoilt = copy.deepcopy(raw)
-    *above, key = place.split(".")
-    entry = spoilt
-    for name in above:
-        entry = entry[name]
-    entry[key] = value
-    return spoilt
-
-
 def test_a_right_configuration_is_left_alone(raw: dict[str, Any]) -> None:
     assert look(raw) == Found()
 
@@ -110,7 +100,7 @@ def test_a_right_configuration_is_left_alone(raw: dict[str, Any]) -> None:
 def test_each_mistake_is_told_with_its_place(
     raw: dict[str, Any], place: str, value: Any, said: str
 ) -> None:
-    found = look(changed(raw, place, value))
+    found = look(changed(raw, {place: value}))
     assert any(said in mistake for mistake in found.mistakes), found
 
 
@@ -128,7 +118,7 @@ def test_each_mistake_is_told_with_its_place(
 def test_what_may_be_meant_is_said_and_not_refused(
     raw: dict[str, Any], place: str, value: Any, said: str
 ) -> None:
-    found = look(changed(raw, place, value))
+    found = look(changed(raw, {place: value}))
     assert found.mistakes == []
     assert any(said in warning for warning in found.warnings), found
 
@@ -138,47 +128,48 @@ def test_an_environment_without_the_engine_is_said(raw: dict[str, Any]) -> None:
     packages.mkdir(parents=True)
     Path("env/bin").mkdir()
     Path("env/bin/python").touch(0o755)
-    entry = {**raw["models"]["mine"], "engine": "vllm", "python": "env/bin/python"}
-    raw = changed(raw, "models.mine", entry)
+    entry = {"models.mine.engine": "vllm", "models.mine.execution.python": "env/bin/python"}
+    raw = changed(raw, entry)
     assert "env/bin/python has no vllm beside it" in look(raw).warnings[0]
     (packages / "vllm").mkdir()
     assert look(raw) == Found()
 
 
 def test_a_second_entry_of_one_model_is_said(raw: dict[str, Any]) -> None:
-    raw["models"]["again"] = {**raw["models"]["mine"], "role": "another"}
-    raw["run"]["models"] = ["mine", "again"]
-    assert "models.again and models.mine are the same" in look(raw).warnings[0]
+    again = {"models.again": raw["models"]["mine"] | {"role": "another"}}
+    found = look(changed(raw, again | {"run.models": ["mine", "again"]}))
+    assert "models.again and models.mine are the same" in found.warnings[0]
 
 
 def test_a_revision_says_that_the_hub_is_meant(raw: dict[str, Any]) -> None:
     entry = {"path": "models/tinny", "revision": "main"}
-    assert look(changed(raw, "models.mine", entry)) == Found()
+    assert look(changed(raw, {"models.mine": entry})) == Found()
 
 
 def test_mistakes_hide_none_of_each_other(raw: dict[str, Any]) -> None:
-    for place, value in (
-        ("run.pruners", ["no such pruner"]),  # this one `ssgr.jobs.validation` tells
-        ("models.mine.path", "models/tinny"),
-        ("sources.train.data.solution", "worked"),
-        ("benchmarks.exam.data.path", "exam.csv"),
-        ("results", "pool"),
-    ):
-        raw = changed(raw, place, value)
+    mistakes = {
+        "run.pruners": ["no such pruner"],  # this one `ssgr.jobs.validation` tells
+        "models.mine.path": "models/tinny",
+        "sources.train.data.solution": "worked",
+        "benchmarks.exam.data.path": "exam.csv",
+        "results": "pool",
+    }
     places = ["models.mine.path", "sources.train.data", "benchmarks.exam.data", "results"]
-    assert [each.partition(":")[0] for each in look(raw).mistakes] == places
+    found = look(changed(raw, mistakes))
+    assert [each.partition(":")[0] for each in found.mistakes] == places
 
 
 def test_only_what_is_made_is_looked_at(raw: dict[str, Any]) -> None:
     """A short model of an experiment that nobody asked for stops no run of a long one."""
-    raw["models"]["short"] = {"path": "models/short"}
     shutil.copytree("models/tiny", "models/short")
-    config = json.loads(Path("models/short/config.json").read_text())
-    Path("models/short/config.json").write_text(
-        json.dumps({**config, "max_position_embeddings": 64})
-    )
-    raw["sources"]["other"] = {"data": file_set("nowhere.jsonl")}
-    raw["experiments"] = {"table": {"title": "t", "models": ["short"]}}
+    short = Path("models/short/config.json")
+    short.write_text(json.dumps(json.loads(short.read_text()) | {"max_position_embeddings": 64}))
+    more = {
+        "models.short": {"path": "models/short"},
+        "sources.other": {"data": file_set("nowhere.jsonl")},
+        "experiments.table": {"title": "t", "models": ["short"]},
+    }
+    raw = changed(raw, more)
     assert look(raw) == Found()
     assert "64 positions of models.short" in look(raw, targets=["table"]).mistakes[0]
     assert "64 positions of models.short" in look({**raw, "target": "paper"}).mistakes[0]
@@ -198,11 +189,11 @@ def test_a_source_that_holds_a_benchmark_is_said_unless_they_are_kept_apart(
         "sources.train holds 5 of the 12 questions of benchmarks.exam: name it in "
         "sources.train.apart_from, or its scores are flattered"
     ]
-    assert look(changed(raw, "sources.train.apart_from", ["exam"])) == Found()
+    assert look(changed(raw, {"sources.train.apart_from": ["exam"]})) == Found()
     hub = {"loader": "hub", "repo": "o/n", "revision": "main", "files": ["a.csv"],
            "question": "q", "answer": "a"}  # fmt: skip
-    raw = changed(changed(raw, "sources.train.data", hub), "benchmarks.exam.data", hub)
-    assert "is read from the same data as benchmarks.exam" in look(raw).warnings[0]
+    both = changed(raw, {"sources.train.data": hub, "benchmarks.exam.data": hub})
+    assert "is read from the same data as benchmarks.exam" in look(both).warnings[0]
 
 
 def test_the_columns_of_a_large_file_are_known_from_its_beginning(
@@ -212,7 +203,7 @@ def test_the_columns_of_a_large_file_are_known_from_its_beginning(
     assert look(raw) == Found()
     pl.read_csv("test.csv").write_parquet("test.parquet")
     for path in ("test.csv", "test.parquet"):
-        found = look(changed(raw, "benchmarks.exam.data", file_set(path, subject="topic")))
+        found = look(changed(raw, {"benchmarks.exam.data": file_set(path, subject="topic")}))
         assert "no column 'topic' (key `subject`)" in found.mistakes[0]
 
 
@@ -245,29 +236,33 @@ def test_keys_that_stand_twice_are_found_at_any_depth(tmp_path: Path) -> None:
         assert twice(file) == []
 
 
+def of(path: Path) -> FileSet:
+    return FileSet(path=str(path), question="q")
+
+
 def test_other_contents_are_noticed_whatever_their_date_and_the_same_anywhere(
     tmp_path: Path,
 ) -> None:
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     problems(first, 9)
-    before = contents(FileSet(path=str(first), question="q"))
+    before = contents(of(first))
     shutil.copy(first, second)
-    assert contents(FileSet(path=str(second), question="q")) == before
+    assert contents(of(second)) == before
     problems(first, 9, first=1)
     os.utime(first, (1, 1))
-    parts = {"one": FileSet(path=str(first), question="q")}
+    parts = {"one": of(first)}
     assert contents(PartsSet(parts=parts)) != before  # type: ignore[arg-type]
     large = tmp_path / "large.jsonl"
     large.write_bytes(b"x" * 2**26)
-    whole = contents(FileSet(path=str(large), question="q"))
+    whole = contents(of(large))
     large.write_bytes(b"x" * 2**25 + b"y" * 2**20 + b"x" * (2**26 - 2**25 - 2**20))
     os.utime(large, (1, 1))
-    assert contents(FileSet(path=str(large), question="q")) != whole
+    assert contents(of(large)) != whole
 
 
 def test_snakemake_refuses_all_at_once_and_leaves_nothing(raw: dict[str, Any], root: Path) -> None:
-    raw = changed(changed(raw, "models.mine.path", "models/tinny"), "budget.tokens", 9999)
-    raw["run"] |= {"pruners": ["wnada"], "sparsities": [0.25]}
+    mistakes = {"models.mine.path": "models/tinny", "budget.tokens": 9999}
+    raw = changed(raw, mistakes | {"run.pruners": ["wnada"], "run.sparsities": [0.25]})
     Path("mine.yaml").write_text(yaml.safe_dump(raw) + "budget: {sequences: 5}\n")
     command = [
         *(sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "mine.yaml"),
