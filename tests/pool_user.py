@@ -17,23 +17,19 @@ from pathlib import Path
 
 import polars as pl
 
-from small_pool import HUB_MODEL, SAMPLING, responses
+from small_pool import EVERY, HUB_MODEL, PARTLY, SAMPLING, responses
 from ssgr.commands import sample as command
 from ssgr.commands.grade import GradeShardCommand
 from ssgr.commands.pool import PoolListCommand, PoolVerifyCommand
-from ssgr.config import Filters
 from ssgr.errors import SsgrError
 from ssgr.grading.spec import Judging
 from ssgr.pool.purge import purge
 from ssgr.pool.shards import Shard
 from ssgr.sampling import EarlyStop, Journal, Response, Sampled
-from ssgr.selection.early_stop import Demand, Needs
 from ssgr.storage.locks import only_one
 from ssgr.storage.tables import Problems, write
 
 KEY = f"model=small/source=stories/sampling={SAMPLING.key}"
-ALL = Needs(demands=None, filters=Filters())
-SOME = Needs(demands=(Demand(tau="0.75", length="median"),), filters=Filters())
 DRAWN: list[tuple[str, int]] = []
 """What the request at hand has drawn."""
 
@@ -65,21 +61,25 @@ class User:
         assert answer, "it ended with a traceback, see stderr"
         return dict(json.loads(answer))
 
-    def asks(self, call: str, **arguments: object) -> dict[str, object]:
-        """The same at once."""
+    def does(self, call: str, **arguments: object) -> str:
+        """What she printed at a call that must succeed."""
         self.hears(call, **arguments)
-        return self.says()
-
-    def does(self, call: str, **arguments: object) -> dict[str, object]:
-        """The same of what must succeed."""
-        answer = self.asks(call, **arguments)
+        answer = self.says()
         assert "error" not in answer, answer["error"]
-        return answer
+        return str(answer["printed"])
+
+    def draws(self, **arguments: object) -> int:
+        """How many responses she drew at a `sample` that must succeed."""
+        self.hears("sample", **arguments)
+        answer = self.says()
+        assert "error" not in answer, answer["error"]
+        return int(str(answer["drawn"]))
 
     def is_refused(self, call: str, **arguments: object) -> str:
         """The error of what must fail, and draw nothing."""
-        answer = self.asks(call, **arguments)
-        assert "error" in answer and answer["drawn"] == [], answer
+        self.hears(call, **arguments)
+        answer = self.says()
+        assert "error" in answer and answer["drawn"] == 0, answer
         return str(answer["error"])
 
     def leave(self) -> None:
@@ -102,7 +102,7 @@ def sample(
         last=last,
         pool=Path(pool),
         shard=Path(pool) / "responses" / KEY / f"{shard}.parquet",
-        needs=ALL if whole else SOME,
+        needs=EVERY if whole else PARTLY,
         judging=Judging(method="exact"),
         base=Path(base) if base else None,
         draw=draw,
@@ -203,7 +203,7 @@ def at_home(home: Path) -> None:
 
 
 def serve(call: str, arguments: dict[str, object], home: str) -> dict[str, object]:
-    """Do one of CALLS."""
+    """Do one of CALLS, and return what `User.says`."""
     DRAWN.clear()
     printed = io.StringIO()
     failed = {}
@@ -212,7 +212,7 @@ def serve(call: str, arguments: dict[str, object], home: str) -> dict[str, objec
             CALLS[call](home, **arguments)  # type: ignore[arg-type]
     except SsgrError as error:
         failed = {"error": str(error)}
-    return {"drawn": list(DRAWN), "printed": printed.getvalue(), **failed}
+    return {"drawn": len(DRAWN), "printed": printed.getvalue(), **failed}
 
 
 def use_everything_once() -> None:

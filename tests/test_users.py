@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from experiment import POOL, Experiment, copy_of_the_workflow, logs
-from pool_user import ALL, KEY, User, at_home
+from pool_user import KEY, User, at_home
 from processes import reachable
-from small_pool import SAMPLING, SmallPool, rows
+from small_pool import EVERY, SAMPLING, SmallPool, rows
 from ssgr.config import Pool
 from ssgr.jobs.grid import judging as judged
 from ssgr.jobs.validation import load_config
@@ -103,16 +103,10 @@ def reader(pool: Path) -> Iterator[None]:
             folder.chmod(stat.S_IMODE(mode))
 
 
-def drawn(answer: dict[str, object]) -> int:
-    found = answer["drawn"]
-    assert isinstance(found, list)
-    return len(found)
-
-
 def filled(people: People, pool: Path) -> dict[str, str]:
     """Anna's pool, with half of the first shard, graded."""
     there = {"pool": str(pool)}
-    assert drawn(people.anna.does("sample", **there, **FIRST, whole=False)) == 8
+    assert people.anna.draws(**there, **FIRST, whole=False) == 8
     people.anna.does("grade", **there, **FIRST)
     return there
 
@@ -124,19 +118,19 @@ def parts_of(user: User, shard: str = "000000-000004") -> list[receipts.Referenc
 
 def test_two_users_grow_one_pool_whatever_their_umasks(people: People, pool: Path) -> None:
     there = filled(people, pool)
-    assert drawn(people.ben.does("sample", **there, **FIRST, whole=False)) == 0
+    assert people.ben.draws(**there, **FIRST, whole=False) == 0
     people.ben.does("grade", **there, **FIRST)
-    assert drawn(people.ben.does("sample", **there, **FIRST, whole=True)) == 8
-    assert drawn(people.ben.does("sample", **there, **SECOND, whole=True)) == 16
+    assert people.ben.draws(**there, **FIRST, whole=True) == 8
+    assert people.ben.draws(**there, **SECOND, whole=True) == 16
     for shard in (FIRST, SECOND):
         people.ben.does("grade", **there, **shard)
-        assert drawn(people.anna.does("sample", **there, **shard, whole=True)) == 0
+        assert people.anna.draws(**there, **shard, whole=True) == 0
         people.anna.does("grade", **there, **shard)
     assert [part.path.partition("000000-")[2] for part in parts_of(people.anna)] == [
         "000004.parquet",
         "000004.1.parquet",
     ]
-    assert drawn(people.anna.does("sample", **there, **THIRD, whole=True)) == 16
+    assert people.anna.draws(**there, **THIRD, whole=True) == 16
 
     modes = {".parquet": 0o444, ".json": 0o664, ".lock": 0o664}
     for path in files(pool):
@@ -164,7 +158,7 @@ def test_what_a_user_left_in_the_middle_another_finishes(people: People, pool: P
             | {"since": "2999-01-01T00:00:00Z", "at": 1.0, "snakemake": None}
         )
     )
-    assert drawn(people.ben.does("sample", **there, **FIRST, whole=False)) == 8
+    assert people.ben.draws(**there, **FIRST, whole=False) == 8
     assert not list(folder.glob(".*.partial")) and part.stat().st_uid == BEN
     assert verify(pool) == []
 
@@ -218,12 +212,12 @@ def test_a_reader_uses_what_is_there_and_writes_nothing(people: People, pool: Pa
     there, cora = filled(people, pool), people.cora
     with reader(pool):
         for draw in (True, False):
-            assert drawn(cora.does("sample", **there, **FIRST, whole=False, draw=draw)) == 0
+            assert cora.draws(**there, **FIRST, whole=False, draw=draw) == 0
         cora.does("grade", **there, **FIRST)
-        listed = json.loads(str(cora.does("lists", **there)["printed"]))
+        listed = json.loads(cora.does("lists", **there))
         assert (listed["responses"], listed["graders"][0]["coverage"]) == (8, 1.0)
-        assert "is whole" in str(cora.does("verifies", **there)["printed"])
-        assert int(str(cora.does("purges", **there, yes=False)["printed"])) > 4
+        assert "is whole" in cora.does("verifies", **there)
+        assert int(cora.does("purges", **there, yes=False)) > 4
     shard = receipts.read(cora.home / "grades/000000-000004.json", receipts.GradedShard)
     for part in shard.parts:
         assert len(receipts.open_part(pool, part.responses, Responses)) == 8
@@ -233,13 +227,12 @@ def test_a_reader_uses_what_is_there_and_writes_nothing(people: People, pool: Pa
 def test_what_a_reader_lacks_is_refused(people: People, pool: Path) -> None:
     there, cora = filled(people, pool), people.cora
     with reader(pool):
-        cora.does("sample", **there, **FIRST, whole=False)
+        cora.draws(**there, **FIRST, whole=False)
         refused = [
             cora.is_refused("sample", **there, **FIRST, whole=True),
             cora.is_refused("sample", **there, **SECOND, whole=False),
             cora.is_refused("grade", **there, **FIRST, time_limit=4.0),
         ]
-        assert "Nothing was deleted" in cora.is_refused("purges", **there, yes=True)
         assert "Nothing was deleted" in cora.is_refused("purges", **there, yes=True)
     owner = permissions.belongs_to(pool).partition(" (")[0]
     for said in refused:
@@ -279,16 +272,15 @@ class TestExtending:
         filled(people, pool)
         cora, there = people.cora, {"pool": str(own), "base": str(pool)}
         with reader(pool):
-            assert drawn(cora.does("sample", **there, **FIRST, whole=False, draw=False)) == 0
-            graded = cora.does("grade", **there, **FIRST)
-            assert graded["printed"] == "", "taken over"
+            assert cora.draws(**there, **FIRST, whole=False, draw=False) == 0
+            assert cora.does("grade", **there, **FIRST) == "", "taken over"
             assert {path.is_symlink() for path in own.rglob("*.parquet")} == {True}
-            assert drawn(cora.does("sample", **there, **FIRST, whole=False)) == 0
+            assert cora.draws(**there, **FIRST, whole=False) == 0
 
-            assert drawn(cora.does("sample", **there, **FIRST, whole=True)) == 8
-            assert drawn(cora.does("sample", **there, **SECOND, whole=True)) == 16
+            assert cora.draws(**there, **FIRST, whole=True) == 8
+            assert cora.draws(**there, **SECOND, whole=True) == 16
             for shard, missing in ((FIRST, "8 responses"), (SECOND, "16 responses")):
-                assert missing in str(cora.does("grade", **there, **shard)["printed"])
+                assert missing in cora.does("grade", **there, **shard)
         links = sorted(path.name for path in own.rglob("*.parquet") if path.is_symlink())
         made = sorted(path.name for path in own.rglob("*.parquet") if not path.is_symlink())
         assert links == ["000000-000004.parquet"] * 2
@@ -302,16 +294,16 @@ class TestExtending:
     def test_the_two_pools_may_grow_apart(self, people: People, pool: Path, own: Path) -> None:
         theirs = filled(people, pool)
         cora, there = people.cora, {"pool": str(own), "base": str(pool)}
-        people.anna.does("sample", **theirs, **SECOND, whole=False)
+        people.anna.draws(**theirs, **SECOND, whole=False)
         for shard in (FIRST, SECOND):
-            cora.does("sample", **there, **shard, whole=False)
-        assert drawn(cora.does("sample", **there, **FIRST, whole=True)) == 8
+            cora.draws(**there, **shard, whole=False)
+        assert cora.draws(**there, **FIRST, whole=True) == 8
         mine = parts_of(cora)
         for shard in (FIRST, SECOND):
-            assert drawn(people.anna.does("sample", **theirs, **shard, whole=True)) == 8
+            assert people.anna.draws(**theirs, **shard, whole=True) == 8
         with reader(pool):
             for shard in (FIRST, SECOND):  # the second is inherited further, not drawn again
-                assert drawn(cora.does("sample", **there, **shard, whole=True)) == 0
+                assert cora.draws(**there, **shard, whole=True) == 0
         assert parts_of(cora) == mine
         assert (own / "responses" / KEY / "000004-000008.1.parquet").is_symlink()
         assert verify(own) == [] and verify(pool) == []
@@ -322,13 +314,13 @@ class TestExtending:
         theirs = filled(people, pool)
         cora, there = people.cora, {"pool": str(own), "base": str(pool)}
         with reader(pool):
-            cora.does("sample", **there, **FIRST, whole=False)
+            cora.draws(**there, **FIRST, whole=False)
             cora.does("purges", pool=str(own), yes=True)
         assert files(own) == [] and verify(pool) == []
 
-        cora.does("sample", **there, **FIRST, whole=False)
+        cora.draws(**there, **FIRST, whole=False)
         people.anna.does("purges", **theirs, yes=True)  # the link leads nowhere now
-        assert drawn(cora.does("sample", **there, **FIRST, whole=False)) == 8
+        assert cora.draws(**there, **FIRST, whole=False) == 8
         part = own / "responses" / KEY / "000000-000004.parquet"
         assert part.is_file() and not part.is_symlink() and verify(own) == []
 
@@ -341,7 +333,7 @@ class TestExtending:
         shards = ("000000-000040", "000040-000080")
         for place, shard in zip(pools.values(), shards, strict=True):
             held = SmallPool(Path(place), "abacus", entry=config.models["abacus"], **keys)
-            part = held.draw(shard, rows(range(2), samples=16), needs=ALL)
+            part = held.draw(shard, rows(range(2), samples=16), needs=EVERY)
             held.grade(part, grader=judging.digest)
         found = growth(config, Path(pools["path"]), "abacus", "stories", None)
         assert found.complete == found.graded == set(shards)
@@ -365,10 +357,10 @@ def test_clocks_decide_nothing(people: People, pool: Path, when: int) -> None:
             path.write_text(json.dumps(receipt))
         os.utime(path, (when, when))
     before = looks(pool)
-    assert drawn(ben.does("sample", **there, **FIRST, whole=False)) == 0
-    assert ben.does("grade", **there, **FIRST)["printed"] == ""
+    assert ben.draws(**there, **FIRST, whole=False) == 0
+    assert ben.does("grade", **there, **FIRST) == ""
     assert looks(pool) == before and verify(pool) == []
-    assert drawn(ben.does("sample", **there, **FIRST, whole=True)) == 8, "only what is missing"
+    assert ben.draws(**there, **FIRST, whole=True) == 8, "only what is missing"
     assert len(verify(pool)) == 0
 
 
