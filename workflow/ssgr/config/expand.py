@@ -12,6 +12,11 @@ LISTS = ("tau", "tokens")
 Raw = Mapping[str, Any]
 
 
+def mapping(value: Any) -> Raw:
+    """Return a part of a raw configuration; empty if it is no mapping."""
+    return value if _is(value) else {}
+
+
 def expand(raw: Raw) -> Raw:
     """Return a configuration without lists in calibrations and without experiments not kept.
 

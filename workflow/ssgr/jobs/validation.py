@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssgr.config import REFERENCE_LENGTHS, RUN, Config
-from ssgr.config.expand import expand
+from ssgr.config.expand import Raw, expand, mapping
 from ssgr.config.narrow import AXES
 from ssgr.errors import ConfigError, PruningError
 from ssgr.jobs.wording import nearest, told
@@ -21,7 +21,7 @@ from ssgr.sampling.engines import ENGINES
 from ssgr.selection.length_rules import LENGTH_RULES
 
 
-def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
+def load_config(raw: Raw, found: Iterable[str] = ()) -> Config:
     """Validate a whole configuration.
 
     Args:
@@ -50,16 +50,16 @@ def load_config(raw: Mapping[str, Any], found: Iterable[str] = ()) -> Config:
     return config
 
 
-def _references(raw: Mapping[str, Any]) -> Iterator[str]:
+def _references(raw: Raw) -> Iterator[str]:
     """Mistakes between entries; tolerant of any shape, since pydantic judges the shapes."""
     registry = {
-        name: _mapping(raw.get(name)) if isinstance(raw.get(name), Mapping) else _Anything()
+        name: mapping(raw.get(name)) if isinstance(raw.get(name), Mapping) else _Anything()
         for name in ("models", "sources", "benchmarks", "calibrations", "pruners")
     }
-    run = _mapping(raw.get("run"))
+    run = mapping(raw.get("run"))
     known = [*pruner_names(), *registry["pruners"]]
-    experiments = _mapping(raw.get("experiments"))
-    asked = {f"experiments.{name}": _mapping(entry) for name, entry in experiments.items()}
+    experiments = mapping(raw.get("experiments"))
+    asked = {f"experiments.{name}": mapping(entry) for name, entry in experiments.items()}
     for place, part in {"run": run, **asked}.items():
         for kind in ("models", "benchmarks", "calibrations"):
             yield from _unknown(f"{place}.{kind}", part.get(kind), registry[kind], kind[:-1])
@@ -69,47 +69,46 @@ def _references(raw: Mapping[str, Any]) -> Iterator[str]:
         yield from _experiment(name, entry, registry["calibrations"])
     recipes = {f"pruners.{name}": entry for name, entry in registry["pruners"].items()}
     for place, entry in {"pruning": raw.get("pruning"), **recipes}.items():
-        yield from _recipe(place, _mapping(entry))
+        yield from _recipe(place, mapping(entry))
     for name, model in registry["models"].items():
         for key in ("engine", "evaluation_engine"):
-            engine = _mapping(model).get(key) or "transformers"
+            engine = mapping(model).get(key) or "transformers"
             yield from _unknown(f"models.{name}.{key}", [engine], ENGINES, "engine")
     for name, entry in registry["calibrations"].items():
-        yield from _calibration(name, _mapping(entry), registry["sources"])
-        generator = _mapping(entry).get("generator")
-        yield from _unknown(
-            f"calibrations.{name}.generator", [generator], registry["models"], "model"
-        )
+        yield from _calibration(name, mapping(entry), registry["sources"])
+        names = [mapping(entry).get("generator")]
+        yield from _unknown(f"calibrations.{name}.generator", names, registry["models"], "model")
     for name, entry in registry["sources"].items():
-        apart_from = _mapping(entry).get("apart_from")
+        apart_from = mapping(entry).get("apart_from")
         place = f"sources.{name}.apart_from"
         yield from _unknown(place, apart_from, registry["benchmarks"], "benchmark")
     for name, entry in registry["benchmarks"].items():
-        data = _mapping(_mapping(entry).get("data"))
+        data = mapping(mapping(entry).get("data"))
         if _lacks(data, "answer", "options"):
             yield f"benchmarks.{name}.data: has no `answer` column, so nothing can be scored"
         if _is_text(data):
             yield f"benchmarks.{name}.data: is plain text; a benchmark needs problems with answers"
 
 
-def _experiment(place: str, entry: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
+def _experiment(place: str, entry: Raw, known: Collection[str]) -> Iterator[str]:
     """Mistakes in the calibrations that an experiment names beside its list."""
     yield from _unknown(f"{place}.against", [entry.get("against")], known, "calibration")
-    for label, names in _mapping(entry.get("best_of")).items():
+    for label, names in mapping(entry.get("best_of")).items():
         yield from _unknown(f"{place}.best_of.{label}", names, known, "calibration")
 
 
 def _uneven(config: Config) -> Iterator[str]:
     """Recipes that cannot make a pattern that is asked of them."""
-    for place, wanted in config.selections.items():
+    for selection, wanted in config.selections.items():
+        place = RUN if selection == RUN else f"experiments.{selection}"
         patterns = [key for key in wanted.sparsities if "-" in key]
         for name in wanted.pruners if patterns else ():
             allocation = config.recipe(name).allocation
             if allocation != "uniform":
                 yield (
-                    f"{place if place == RUN else f'experiments.{place}'}.pruners: {name!r} "
-                    f"spreads sparsity unevenly (allocation: {allocation}), which the pattern "
-                    f"{patterns[0]} does not allow: every matrix has the same N:M"
+                    f"{place}.pruners: {name!r} spreads sparsity unevenly (allocation: "
+                    f"{allocation}), which the pattern {patterns[0]} does not allow: every matrix "
+                    "has the same N:M"
                 )
 
 
@@ -123,7 +122,7 @@ def _doubled(config: Config) -> Iterator[str]:
                 yield f"{place}.{axis}: {entry!r} stands twice"
 
 
-def _recipe(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
+def _recipe(place: str, entry: Raw) -> Iterator[str]:
     method = entry.get("method")
     if isinstance(method, str) and own_file(method):
         try:
@@ -132,13 +131,13 @@ def _recipe(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"{place}.method: {error}"
     else:
         yield from _unknown(f"{place}.method", [method], pruner_names(), "pruner")
-    searching = _mapping(entry.get("search")).get("method")
+    searching = mapping(entry.get("search")).get("method")
     yield from _unknown(f"{place}.search.method", [searching], pruner_names(), "pruner")
     known = allocation_names()
     yield from _unknown(f"{place}.allocation", [entry.get("allocation")], known, "allocation")
 
 
-def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> Iterator[str]:
+def _calibration(name: str, entry: Raw, sources: Raw) -> Iterator[str]:
     place = f"calibrations.{name}"
     source, length = entry.get("source"), entry.get("length")
     yield from _unknown(f"{place}.source", [source], sources, "source")
@@ -146,7 +145,7 @@ def _calibration(name: str, entry: Mapping[str, Any], sources: Mapping[str, Any]
     yield from _unknown(f"{place}.length", [length], rules, "length rule")
     if not isinstance(source, str) or sources.get(source) is None or length not in rules:
         return
-    data = _mapping(_mapping(sources[source]).get("data"))
+    data = mapping(mapping(sources[source]).get("data"))
     if _is_text(data) != (length == "text"):
         kind = "plain text" if _is_text(data) else "problems"
         wanted = "`length: text`" if _is_text(data) else "another length rule than text"
@@ -170,11 +169,11 @@ def _unknown(place: str, names: Any, valid: Collection[str], what: str) -> Itera
             yield f"{place}: unknown {what} {name!r}{nearest(name, valid)}"
 
 
-def _parts(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [_mapping(part) for part in _mapping(data.get("parts")).values()] or [data]
+def _parts(data: Raw) -> list[Raw]:
+    return [mapping(part) for part in mapping(data.get("parts")).values()] or [data]
 
 
-def _lacks(data: Mapping[str, Any], *columns: str) -> bool:
+def _lacks(data: Raw, *columns: str) -> bool:
     """Whether a set, or a part of it, is read from files and names none of these columns."""
     return any(
         part.get("loader") in ("file", "hub") and not any(part.get(column) for column in columns)
@@ -182,11 +181,7 @@ def _lacks(data: Mapping[str, Any], *columns: str) -> bool:
     )
 
 
-def _is_text(data: Mapping[str, Any]) -> bool:
+def _is_text(data: Raw) -> bool:
     return any(
         str(part.get("kind")).startswith("prose") or bool(part.get("text")) for part in _parts(data)
     )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -3,17 +3,17 @@
 A mistake in one entry hides none in another: what does not validate is not here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from ssgr.config import Benchmark, Budget, Calibration, Model, Pool, PoolSampling, Sampling, Source
 from ssgr.config.base import Folder
+from ssgr.config.expand import Raw, mapping
 
 M = TypeVar("M")
-Raw = Mapping[str, Any]
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Entries:
 
 def _parts(raw: Raw, targets: list[str]) -> list[Raw]:
     """What is made: the run or all experiments, and the experiments that are named."""
-    run, listed = _mapping(raw.get("run")), _mapping(raw.get("experiments"))
-    experiments = {name: _mapping(entry) for name, entry in listed.items() if entry is not None}
+    run, listed = mapping(raw.get("run")), mapping(raw.get("experiments"))
+    experiments = {name: mapping(entry) for name, entry in listed.items() if entry is not None}
     whole = "paper" in (targets or [str(raw.get("target"))])
     wanted = experiments if whole else [name for name in targets if name in experiments]
     own: list[Raw] = [
@@ -80,7 +80,7 @@ def _named(parts: list[Raw], axis: str) -> set[str] | None:
 def _registry(raw: object, kind: type[M], names: set[str] | None) -> dict[str, M]:
     return {
         str(key): entry
-        for key, value in _mapping(raw).items()
+        for key, value in mapping(raw).items()
         if names is None or key in names
         if (entry := _valid(kind, value)) is not None
     }
@@ -91,7 +91,3 @@ def _valid(kind: type[M], value: object) -> M | None:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError:  # `ssgr.jobs.validation` reports it
         return None
-
-
-def _mapping(value: object) -> Raw:
-    return value if isinstance(value, Mapping) else {}
