@@ -184,11 +184,12 @@ def test_its_own_snakefile_may_say_more_than_a_prefix_of_names(done: Outer) -> N
     text = done.snakefile.read_text()
     done.snakefile.write_text(f"{text}\n\n{own}")
     assert "Nothing to be done" in done.said()
-    done.snakefile.write_text(text.replace("    config:", '    prefix: "theirs"\n    config:'))
-    code, said = done.snakemake("--dry-run")
-    done.snakefile.write_text(text)
-    assert code == 1
-    assert "say in the module's `config` where files go, by `results`" in said
+    for moved in ('prefix: "theirs"', 'pathvars:\n        results="theirs"'):
+        done.snakefile.write_text(text.replace("    config:", f"    {moved}\n    config:"))
+        code, said = done.snakemake("--dry-run")
+        done.snakefile.write_text(text)
+        assert code == 1, moved
+        assert "say in the module's `config` where files go, by `results`" in said
 
 
 def test_a_change_of_her_pruner_makes_again_what_lies_downstream_and_no_more(done: Outer) -> None:

@@ -124,9 +124,10 @@ def cost_of(rule):
     return made(paths.cost(rule))
 
 
-if workflow.modifier.path_modifier.replace_prefix(REPORT) != REPORT:
+redirected = workflow.pathvars.items.get("results", "results") != "results"
+if redirected or workflow.modifier.path_modifier.replace_prefix(REPORT) != REPORT:
     raise WorkflowError(
-        "`prefix` and `replace_prefix` of a module move only what Snakemake sees of a path: "
+        "`prefix`, `replace_prefix` and `pathvars` of a module do not move what jobs are told: "
         "leave them out, and say in the module's `config` where files go, by `results` and "
         "`pool.path`"
     )
