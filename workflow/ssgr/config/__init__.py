@@ -5,10 +5,14 @@ data; an experiment is a list of points of the key space (source, tau, length ru
 """
 
 from ssgr.config.base import Name, Strict
+from ssgr.config.budget import Budget
+from ssgr.config.calibrations import REFERENCE_LENGTHS, Calibration, Tau
 from ssgr.config.execution import Execution
 from ssgr.config.experiments import RUN, Experiment
+from ssgr.config.filters import Filters
 from ssgr.config.models import Model, Server
 from ssgr.config.narrow import narrowed
+from ssgr.config.pool import Pool
 from ssgr.config.problem_sets import (
     AbacusSet,
     Columns,
@@ -20,20 +24,8 @@ from ssgr.config.problem_sets import (
 )
 from ssgr.config.pruning import Constants, Objective, Recipe, Search
 from ssgr.config.registry import Benchmark, Source
-from ssgr.config.run import (
-    REFERENCE_LENGTHS,
-    Budget,
-    Calibration,
-    Config,
-    Filters,
-    Grading,
-    Pool,
-    PoolSampling,
-    Run,
-    Sampling,
-    Selection,
-    Tau,
-)
+from ssgr.config.run import Config, Grading, Run, Selection
+from ssgr.config.sampling import PoolSampling, Sampling
 
 __all__ = [
     "REFERENCE_LENGTHS",
